@@ -1,0 +1,135 @@
+"""Every field of every config, once. Other configs override some of them.
+
+Units stand in the names; an empty string or 0 stands for "the usual", as said beside each field.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Give the defaults: a non-saturating GAN on scikit-learn's digits."""
+    config = ConfigDict()
+    config.seed = 0
+    config.family = "gan"
+
+    config.data = data = ConfigDict()
+    data.name = "digits"  # ring, grid, ..., digits, photos, folder, csv, or any name of TensorFlow Datasets
+    data.image_size = 0  # pixels; 0: as stored
+    data.channels = 0  # 0: as stored
+    data.path = ""  # of the folder of images, or of the CSV file
+    data.data_dir = ""  # where prepared datasets are; "": the usual place
+    data.download = False
+    data.batch_size = 64  # examples per move
+
+    config.networks = networks = ConfigDict()
+    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan
+    networks.width = 64  # units, or channels at the highest resolution
+    networks.depth = 3  # hidden layers of an mlp
+    networks.activation = "default"  # the architecture's own
+    networks.normalization = "batch"  # batch, group, none
+    networks.spectral_norm = False  # in the critic
+    networks.minibatch_stddev = False  # in the critic
+    networks.convolution = "auto"  # native, patches, auto: what is fastest on the backend
+    networks.conditional = False
+
+    config.latent = latent = ConfigDict()
+    latent.dim = 64
+    latent.distribution = "normal"  # normal, uniform
+
+    config.loss = "non_saturating"  # python -m genloss_jax.losses.catalog lists them
+
+    config.penalty = penalty = ConfigDict()  # on the critic
+    penalty.name = ""  # one or several, joined by "+": r1+r2
+    penalty.weight = 0.0
+    penalty.every = 1  # steps between evaluations (lazy regularisation)
+
+    config.generator_penalty = generator_penalty = ConfigDict()
+    generator_penalty.name = ""
+    generator_penalty.weight = 0.0
+    generator_penalty.every = 1
+
+    config.inputs = inputs = ConfigDict()  # between examples and the critic
+    inputs.instance_noise = 0.0  # standard deviation
+    inputs.augment = ""  # of all that the critic sees, joined by "+": color+translation+cutout
+    inputs.augment_probability = 1.0
+    inputs.augment_target = 0.0  # above 0: adapt the probability, from 0, until E[sign(real logits)] is this
+    inputs.augment_images = 500_000  # images seen while an adapted probability goes from 0 to 1
+    inputs.consistency = "translation"  # of the penalty balanced_consistency
+    inputs.pack = 1  # examples per critic input
+    config.top_k = 1.0  # share of the samples that train the generator
+
+    config.optimizer = optimizer = ConfigDict()
+    optimizer.name = "adam"  # adam, rmsprop, sgd, optimistic_adam
+    optimizer.learning_rate = 2e-4
+    optimizer.b1 = 0.5  # first-moment decay; momentum of sgd
+    optimizer.b2 = 0.999  # second-moment decay of adam and rmsprop
+    optimizer.clip_gradient_norm = 0.0  # 0: none
+
+    config.players = players = ConfigDict()  # one entry for each player of the family
+    players.discriminator = player()
+    players.generator = player(averaged=True)
+
+    config.schedule = schedule = ConfigDict()
+    schedule.play = "alternating"  # alternating, simultaneous, extragradient
+    schedule.ema_decay = 0.99  # per step, of the averaged players, after a ramp-up
+    schedule.anneal = anneal = ConfigDict()  # from the value given above at step 0 to factor times it at total_steps
+    anneal.learning_rate = path()
+    anneal.penalty_weight = path()
+    anneal.instance_noise = path()
+    anneal.top_k = path()
+
+    config.training = training = ConfigDict()
+    training.total_steps = 3000
+    training.log_every_steps = 100
+    training.evaluate_every_steps = 1000
+    training.checkpoint_every_steps = 500
+    training.steps_per_dispatch = 1
+    training.on_nonfinite = "stop"  # stop, skip, rollback
+    training.keep_last = 2
+    training.keep_best = 1
+
+    config.evaluation = evaluation = ConfigDict()
+    evaluation.num_samples = 0  # 0: the protocol's own
+    evaluation.extractor = "auto"
+    evaluation.seed = 0
+    evaluation.cache_dir = ""  # of trained feature extractors; "": the usual place
+    return config
+
+
+def player(averaged: bool = False) -> ConfigDict:
+    """Give the fields of one player."""
+    own = ConfigDict()
+    own.moves = 1  # per step
+    own.learning_rate_scale = 1.0
+    own.clip_weights = 0.0  # bound on each weight after each move; 0: none
+    own.averaged = averaged  # sample with the moving average of its parameters
+    return own
+
+
+def path(shape: str = "none", factor: float = 1.0) -> ConfigDict:
+    """Give the fields of an annealed value: none, linear, cosine or geometric."""
+    own = ConfigDict()
+    own.shape = shape
+    own.factor = factor
+    return own
+
+
+def smoke(config: ConfigDict) -> ConfigDict:
+    """Shrink a config to two steps of a small network: what `--config=configs/x.py:smoke` runs."""
+    config.training.total_steps = 2
+    config.training.log_every_steps = 1
+    config.training.evaluate_every_steps = 2
+    config.training.checkpoint_every_steps = 2
+    config.training.steps_per_dispatch = 1
+    config.data.batch_size = 8
+    config.networks.width = 8
+    config.evaluation.num_samples = 64
+    return config
+
+
+def finish(config: ConfigDict, variant: str) -> ConfigDict:
+    """Apply the variant named after the config's colon, and lock the config."""
+    variants = {"": lambda config: config, "smoke": smoke}
+    if variant not in variants:
+        raise ValueError(f"unknown variant {variant!r} after the config's colon; valid: 'smoke'")
+    return variants[variant](config).lock()

@@ -1,0 +1,15 @@
+"""A DCGAN on scikit-learn's handwritten digits: the demo.
+
+python -m experiments.train --config=configs/gan_digits.py --workdir=runs/digits
+"""
+
+from configs import base
+
+
+def get_config(variant: str = ""):
+    config = base.get_config()
+    config.networks.width = 32
+    config.schedule.ema_decay = 0.99
+    config.training.total_steps = 4000
+    config.training.evaluate_every_steps = 100
+    return base.finish(config, variant)

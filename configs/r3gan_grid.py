@@ -1,0 +1,12 @@
+"""Paired relativistic loss with R1 and R2 on the grid of 25 modes (Huang et al. 2024; protocol: Lin et al. 2018).
+
+python -m experiments.train --config=configs/r3gan_grid.py --workdir=runs/r3gan_grid
+"""
+
+from configs import base, r3gan_ring
+
+
+def get_config(variant: str = ""):
+    config = r3gan_ring.get_config()
+    config.data.name = "grid"
+    return base.finish(config, variant)

@@ -1,0 +1,1 @@
+"""Entry points: flags and one importable call each."""

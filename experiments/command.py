@@ -1,0 +1,65 @@
+"""What all entry points share: how they start, and how they say that something is wrong."""
+
+import difflib
+import logging as std_logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from genloss_jax import training
+
+_TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, show where in the code it was raised.")
+
+# What a user can cause and mend. Anything else is a defect of ours, and its traceback is shown.
+USER_ERRORS = (ValueError, OSError, training.CheckpointError, training.NonFiniteError)
+
+
+def start(run: Callable[[], object]) -> None:
+    """Parse the flags, call `run`, and end with a clear sentence and a non-zero exit code on a user's error."""
+    app.run(lambda _: _report(run, code=1), flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    # Libraries speak up at INFO; only warnings are for the user.
+    logging.set_verbosity(logging.WARNING)
+    std_logging.getLogger().setLevel(std_logging.WARNING)
+    rest = _report(lambda: flags.FLAGS(argv), code=2, errors=(Exception,))
+    if len(rest) > 1:
+        _fail(f"stray argument {rest[1]!r}; flags look like --name=value", 2)
+    return rest
+
+
+def _report(call: Callable, *, code: int, errors: tuple[type[Exception], ...] = USER_ERRORS):
+    try:
+        return call()
+    except errors as error:
+        # Before the flags are parsed there is no value to ask.
+        if "--traceback" in sys.argv:
+            raise
+        _fail(_sentence(error), code)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _sentence(error: Exception) -> str:
+    """Say what an error says in one line; libraries' own are put into words."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"unknown flag --{error.flagname}" + _near(error.flagname, list(flags.FLAGS))
+    missing = next((arg.split("=", 1)[1] for arg in sys.argv if arg.startswith("--config=")), "").split(":")[0]
+    if missing and not Path(missing).is_file():
+        found = [str(path) for path in Path("configs").glob("**/*.py")]
+        return f"--config: there is no file {missing!r}" + _near(missing, found)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, AttributeError | KeyError):
+        return f"the config has no field {lines[0].strip(chr(39))}" + "".join(f"; {line}" for line in lines[1:])
+    return lines[-1] if lines else type(error).__name__
+
+
+def _near(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

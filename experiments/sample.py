@@ -1,0 +1,53 @@
+"""Draw samples from a trained run: `python -m experiments.sample --workdir=runs/digits --num=64 --out=digits.png`."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import command, examine, saved
+from genloss_jax.training import pictures
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run to sample from.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
+_NUM = flags.DEFINE_integer("num", 64, "How many samples.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
+_OUT = flags.DEFINE_string("out", "samples.png", "Where to: .png for a picture, .npy for the numbers.")
+
+SUFFIXES = (".png", ".npy")
+
+
+def run(workdir: str | Path, out: str | Path, *, num: int = 64, seed: int = 0, checkpoint: str = "last") -> np.ndarray:
+    """Draw samples, write them, and return them.
+
+    Args:
+        workdir: directory that `experiments.train` wrote.
+        out: file to write, .png or .npy.
+        num: how many.
+        seed: of the latents.
+        checkpoint: "last", "best", or the number of a step.
+    """
+    out = Path(out)
+    if out.suffix not in SUFFIXES:
+        raise ValueError(f"out must end in one of {SUFFIXES}, got {str(out)!r}")
+    found = saved.load(workdir, checkpoint)
+    samples = np.asarray(examine.sampler(found.setup, num)(found.state, jax.random.key(seed)))
+    if out.suffix == ".png":
+        pictures.save_png(out, pictures.picture(samples))
+    else:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        np.save(out, samples, allow_pickle=False)
+    print(f"{num} samples of step {found.step}: {out}")
+    return samples
+
+
+def main() -> None:
+    """Draw what the flags say."""
+    if not _WORKDIR.value:
+        raise ValueError("--workdir is missing; try --workdir=runs/digits")
+    run(_WORKDIR.value, _OUT.value, num=_NUM.value, seed=_SEED.value, checkpoint=_CHECKPOINT.value)
+
+
+if __name__ == "__main__":
+    command.start(main)

@@ -1,0 +1,56 @@
+"""A run on disk, ready to be looked at."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from genloss_jax import metrics, training
+
+
+class Saved(NamedTuple):
+    """A run: what it was made of, and its state at some step."""
+
+    config: Any
+    setup: training.Setup
+    evaluator: metrics.Evaluator
+    step: int
+    state: training.TrainState
+
+
+def load(workdir: str | Path, checkpoint: str = "last") -> Saved:
+    """Open the run of a workdir.
+
+    Args:
+        workdir: directory that `experiments.train` wrote.
+        checkpoint: "last", "best" by the evaluator's primary metric, or the number of a step.
+
+    Raises:
+        ValueError: if there is no run, or no such checkpoint.
+    """
+    workdir = Path(workdir)
+    path = workdir / "config.json"
+    if not path.is_file():
+        raise ValueError(f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it")
+    config = ConfigDict(json.loads(path.read_text())).lock()
+    setup = training.from_config(config)
+    evaluator = metrics.evaluator(setup.dataset, config)
+    template = jax.eval_shape(lambda: setup.state(config.seed))
+    best = {"lower": "min", "higher": "max"}[evaluator.directions[evaluator.primary]]
+    with training.Checkpoints(workdir / "checkpoints", metric=evaluator.primary, best=best) as checkpoints:
+        steps = checkpoints.steps()
+        if checkpoint == "best":
+            restored = checkpoints.restore_best(template)
+        elif checkpoint == "last":
+            restored = checkpoints.restore(template)
+        elif checkpoint.isdigit() and int(checkpoint) in steps:
+            restored = checkpoints.restore(template, int(checkpoint))
+        else:
+            raise ValueError(f"checkpoint must be last, best, or one of the steps {steps}, got {checkpoint!r}")
+    if restored is None:
+        raise ValueError(
+            f"workdir {str(workdir)!r} holds no {checkpoint} checkpoint yet; it has those of steps {steps}"
+        )
+    return Saved(config, setup, evaluator, restored.step, restored.state)

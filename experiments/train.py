@@ -1,0 +1,157 @@
+"""Train what a config describes: `python -m experiments.train --config=configs/gan_digits.py --workdir=runs/digits`.
+
+A run can be killed at any moment; the same command goes on from its last checkpoint, bit for bit. The workdir holds
+config.json, versions.json, metrics.jsonl, timing.jsonl, TensorBoard events, checkpoints, pictures/ and samples.png.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import command, examine
+from genloss_jax import metrics, training
+from genloss_jax.training import pictures, records
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "What to train: a file such as configs/gan_digits.py (append :smoke for two quick steps). "
+    "Its fields are flags too: --config.loss=hinge --config.penalty.weight=10",
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives. An existing run is gone on with.")
+
+METRICS_FILE = "metrics.jsonl"
+EVALUATION = "evaluation/"
+
+
+def run(config: Any, workdir: str | Path) -> dict[str, float]:
+    """Train to the end, from the newest checkpoint if there is one, and print what came of it.
+
+    Args:
+        config: see `configs/base.py`.
+        workdir: directory of the run.
+
+    Returns:
+        The metrics of the final state.
+
+    Raises:
+        ValueError: if the config does not hold together, or the workdir belongs to another run.
+        NonFiniteError: if a loss or a gradient is not finite and the config says to stop.
+        SystemExit: with 143 or 130 if the run was asked to stop by SIGTERM or SIGINT; it can be gone on with.
+    """
+    workdir = Path(workdir)
+    setup = training.from_config(config)
+    evaluator = metrics.evaluator(setup.dataset, config)
+    records.describe(workdir, config, growing=_growing(config))
+    look = examine.examiner(setup, evaluator, config)
+    with training.Preemption() as preemption:
+        state = _train(config, workdir, setup, evaluator, look, preemption)
+    if preemption.requested:
+        sys.exit(preemption.exit_code)
+    values, picture = look(state)
+    pictures.save_png(workdir / "samples.png", picture)
+    _report(evaluator, values, workdir)
+    return values
+
+
+def _train(config, workdir, setup, evaluator, look, preemption) -> training.TrainState:
+    settings = config.training
+    best = {"lower": "min", "higher": "max"}[evaluator.directions[evaluator.primary]]
+    state = setup.state(config.seed)
+    with (
+        training.Checkpoints(
+            workdir / "checkpoints",
+            keep_last=settings.keep_last,
+            keep_best=settings.keep_best,
+            metric=evaluator.primary,
+            best=best,
+        ) as checkpoints,
+        training.Progress(settings.total_steps) as progress,
+    ):
+        restored = checkpoints.restore(state)
+        step, position = 0, None
+        if restored is not None:
+            step, state, position = restored.step, restored.state, restored.position
+            progress.note(f"going on from step {step} of {workdir}")
+        board = records.TensorBoard(workdir / "tensorboard", step)
+        # Times are kept apart: two runs that do the same write the same metrics, byte for byte.
+        timing = records.JsonLines(workdir / "timing.jsonl", step)
+        lines = records.JsonLines(workdir / METRICS_FILE, step)
+        writer = records.Many(lines, records.Images(workdir / "pictures", step), board)
+        everything = records.Many(writer, timing)
+        events = training.run(
+            setup.step,
+            state,
+            setup.stream(config.seed),
+            total_steps=settings.total_steps,
+            stop_every={
+                "log": settings.log_every_steps,
+                "evaluate": settings.evaluate_every_steps,
+                "checkpoint": settings.checkpoint_every_steps,
+            },
+            steps_per_dispatch=settings.steps_per_dispatch,
+            on_nonfinite=settings.on_nonfinite,
+            checkpoints=checkpoints,
+            position=position,
+        )
+        for event in events:
+            state = event.state
+            progress.update(event)
+            if event.fault is not None:
+                everything.rewind(event.step)
+                continue
+            values: dict[str, float] = {}
+            scalars = dict(event.metrics) if "log" in event.due else {}
+            if "evaluate" in event.due:
+                values, picture = look(state)
+                scalars |= {f"{EVALUATION}{name}": value for name, value in values.items()}
+                writer.image(event.step, "samples", picture)
+            if scalars:
+                writer.scalars(event.step, scalars)
+                timing.scalars(event.step, {"seconds": event.seconds, "steps_per_second": event.steps_per_second})
+            if "checkpoint" in event.due or preemption.requested:
+                checkpoints.save(event.step, state, event.position, values)
+            if preemption.requested:
+                progress.note(f"asked to stop: saved step {event.step}; the same command goes on from there")
+                break
+        everything.close()
+    return state
+
+
+def _growing(config) -> tuple[str, ...]:
+    """Name the fields that a run may be gone on with at a larger value: annealed runs are made for their length."""
+    annealed = any(path.shape != "none" for path in config.schedule.anneal.values())
+    return () if annealed else ("total_steps",)
+
+
+def _report(evaluator, values, workdir) -> None:
+    print(metrics.table(values, evaluator))
+    if evaluator.extractor:
+        print(f"features: {evaluator.extractor}; {evaluator.num_samples} samples on each side")
+    first = _first_evaluation(workdir / METRICS_FILE)
+    name = evaluator.primary
+    if first and first["step"] and f"{EVALUATION}{name}" in first:
+        print(f"{name} at step {first['step']}: {first[f'{EVALUATION}{name}']:.4g}, now: {values[name]:.4g}")
+    print(f"samples: {workdir / 'samples.png'}")
+
+
+def _first_evaluation(path: Path) -> dict[str, float] | None:
+    with path.open() as file:
+        return next((line for line in map(json.loads, file) if any(name.startswith(EVALUATION) for name in line)), None)
+
+
+def main() -> None:
+    """Train what the flags say."""
+    if _CONFIG.value is None:
+        raise ValueError("--config is missing; try --config=configs/gan_digits.py")
+    if not _WORKDIR.value:
+        raise ValueError("--workdir is missing; try --workdir=runs/digits")
+    run(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    command.start(main)

@@ -1,0 +1,6 @@
+"""Losses of generative models: pure functions of arrays. Lower is better, in nats, one value per example."""
+
+from genloss_jax.losses import adversarial as adversarial
+from genloss_jax.losses import catalog as catalog
+from genloss_jax.losses import divergences as divergences
+from genloss_jax.losses import penalties as penalties

@@ -1,0 +1,118 @@
+"""Adversarial losses by name, and the switch that chooses among them inside one compiled program."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import jax
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from genloss_jax.losses.adversarial import _batchwise, _energy, _fgan, _pointwise, _relativistic, _wide
+from genloss_jax.losses.adversarial._head import AdversarialLoss
+
+# Differences of logits are antisymmetric, so their targets must be too.
+_RELATIVISTIC_BASES = {
+    "": _pointwise.non_saturating,
+    "_hinge": _pointwise.hinge,
+    "_least_squares": _pointwise.least_squares_targets(real=1.0, fake=-1.0, generator=1.0),
+}
+
+_LOSSES: dict[str, AdversarialLoss] = {
+    "minimax": _pointwise.minimax,
+    "non_saturating": _pointwise.non_saturating,
+    "label_smoothed": _pointwise.label_smoothed(_pointwise.non_saturating, real_label=0.9),
+    "least_squares": _pointwise.least_squares,
+    "least_squares_pearson": _pointwise.least_squares_targets(real=1.0, fake=-1.0, generator=0.0),
+    "wasserstein": _pointwise.wasserstein,
+    "hinge": _pointwise.hinge,
+    "boundary_seeking": _pointwise.boundary_seeking,
+    **{f"f_gan_{divergence}": _fgan.f_gan(divergence) for divergence in _fgan.F_GAN_DIVERGENCES},
+    "alpha_gan": _fgan.alpha_gan(2.0),
+    **{
+        f"relativistic_{kind}{suffix}": _relativistic.relativistic(base, kind)
+        for suffix, base in _RELATIVISTIC_BASES.items()
+        for kind in _relativistic.RELATIVISTIC_KINDS
+    },
+    "kl_wasserstein": _batchwise.kl_wasserstein,
+    "cumulant": _batchwise.cumulant(beta=0.5, gamma=0.5),
+    "softmax": _batchwise.softmax,
+    "dual_contrastive": _batchwise.dual_contrastive,
+    "quadratic_potential": _batchwise.quadratic_potential(1.0),
+    "energy_based": _energy.energy_based(1.0),
+    "began": _energy.began(0.5),
+    "realness": _wide.realness((0.1, 0.2, 0.3, 0.4), (0.4, 0.3, 0.2, 0.1)),
+    "multi_hinge": _wide.multi_hinge(),
+}
+
+# Known to `get`, but more than logits [batch] are needed: a state in training, or a critic with several outputs.
+_NEED_MORE = ("began", "realness", "multi_hinge")
+
+
+def names() -> tuple[str, ...]:
+    """Lists the losses that need nothing but logits `[batch]`, as the command line takes them.
+
+    Bare relativistic names are over `non_saturating`; those that end in `_least_squares` use targets 1 and -1.
+    `label_smoothed` has real label 0.9, `alpha_gan` α = 2, `cumulant` β = γ = 1/2; scale and margin are 1. `get` also
+    knows "began" (k fixed at 1/2; training moves it with `began_balance`), "realness" (four outcomes) and "multi_hinge"
+    (one class), which are left out here.
+
+    Returns:
+        The names, in a fixed order.
+    """
+    return tuple(name for name in _LOSSES if name not in _NEED_MORE)
+
+
+def get(name: str) -> AdversarialLoss:
+    """Looks up a loss by name, with the hyperparameters that `names` states.
+
+    Args:
+        name: one of `names()`, or "began", "realness", "multi_hinge".
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name not in _LOSSES:
+        nearest = difflib.get_close_matches(str(name), _LOSSES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"name came as {name!r}, which is no adversarial loss; the nearest is {nearest!r}, "
+            "and adversarial.names() lists all."
+        )
+    return _LOSSES[name]
+
+
+def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
+    """Chooses a loss by a traced index, so that variants with different losses share one compiled program.
+
+    Put it around the head alone, after the networks. Under `vmap` over the index all heads are evaluated and one is
+    kept, which costs nothing beside the networks; gradients stay finite, since every head's are.
+
+    Args:
+        names: names that `get` knows, all for logits of one shape.
+
+    Returns:
+        A function from an integer index into `names`, traced or not, to the loss. As in `lax.switch`, a traced index
+        out of range is clamped.
+
+    Raises:
+        ValueError: a name is unknown, there is none, or a Python index is out of range.
+    """
+    losses = tuple(get(name) for name in names)
+    if not losses:
+        raise ValueError("names came empty, expected at least one name of an adversarial loss.")
+
+    def choose(index: ArrayLike) -> AdversarialLoss:
+        if isinstance(index, int) and not 0 <= index < len(losses):
+            raise ValueError(f"index came as {index}, expected one in [0, {len(losses)}).")
+
+        def discriminator(real_logits: ArrayLike, fake_logits: ArrayLike) -> Array:
+            return jax.lax.switch(index, [loss.discriminator for loss in losses], real_logits, fake_logits)
+
+        def generator(real_logits: ArrayLike, fake_logits: ArrayLike) -> Array:
+            return jax.lax.switch(index, [loss.generator for loss in losses], real_logits, fake_logits)
+
+        return AdversarialLoss(discriminator, generator)
+
+    return choose

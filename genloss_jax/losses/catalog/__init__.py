@@ -1,0 +1,28 @@
+"""One card per public loss: the single source for the docs, the contract tests, the command line and ablations."""
+
+from genloss_jax._names import look_up
+from genloss_jax.losses.catalog import _adversarial, _divergences, _penalties
+from genloss_jax.losses.catalog._card import Example as Example
+from genloss_jax.losses.catalog._card import LossCard as LossCard
+
+_CARDS = (*_adversarial.CARDS, *_penalties.CARDS, *_divergences.CARDS)
+
+
+def cards() -> tuple[LossCard, ...]:
+    """Return the cards of all public losses, family by family."""
+    return _CARDS
+
+
+def card(name: str) -> LossCard:
+    """Return one loss's card.
+
+    Args:
+        name: a loss's public name, such as "hinge" or "r1_penalty".
+
+    Returns:
+        Its card.
+
+    Raises:
+        ValueError: if there is no such loss; names the nearest one.
+    """
+    return look_up("loss", name, {card.name: card for card in _CARDS})

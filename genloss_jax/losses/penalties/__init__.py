@@ -1,0 +1,29 @@
+"""What is asked of a critic or generator beyond its game: gradients, consistency, weights, diversity."""
+
+from genloss_jax.losses.penalties._consistency import balanced_consistency_penalty as balanced_consistency_penalty
+from genloss_jax.losses.penalties._consistency import consistency_penalty as consistency_penalty
+from genloss_jax.losses.penalties._consistency import drift_penalty as drift_penalty
+from genloss_jax.losses.penalties._consistency import latent_consistency_penalty as latent_consistency_penalty
+from genloss_jax.losses.penalties._consistency import lecam_penalty as lecam_penalty
+from genloss_jax.losses.penalties._diversity import diversity_determinantal_loss as diversity_determinantal_loss
+from genloss_jax.losses.penalties._diversity import feature_matching_loss as feature_matching_loss
+from genloss_jax.losses.penalties._diversity import mode_seeking_loss as mode_seeking_loss
+from genloss_jax.losses.penalties._diversity import path_length_penalty as path_length_penalty
+from genloss_jax.losses.penalties._diversity import path_lengths as path_lengths
+from genloss_jax.losses.penalties._diversity import pulling_away_loss as pulling_away_loss
+from genloss_jax.losses.penalties._gradient import approximate_r1_penalty as approximate_r1_penalty
+from genloss_jax.losses.penalties._gradient import dragan_penalty as dragan_penalty
+from genloss_jax.losses.penalties._gradient import gradient_norm_penalty as gradient_norm_penalty
+from genloss_jax.losses.penalties._gradient import max_gradient_penalty as max_gradient_penalty
+from genloss_jax.losses.penalties._gradient import r1_penalty as r1_penalty
+from genloss_jax.losses.penalties._gradient import r2_penalty as r2_penalty
+from genloss_jax.losses.penalties._gradient import roth_penalty as roth_penalty
+from genloss_jax.losses.penalties._gradient import wgan_div_penalty as wgan_div_penalty
+from genloss_jax.losses.penalties._gradient import wgan_gp_penalty as wgan_gp_penalty
+from genloss_jax.losses.penalties._gradient import wgan_lp_penalty as wgan_lp_penalty
+from genloss_jax.losses.penalties._gradient import zero_centered_penalty as zero_centered_penalty
+from genloss_jax.losses.penalties._weights import consensus_penalty as consensus_penalty
+from genloss_jax.losses.penalties._weights import historical_average_penalty as historical_average_penalty
+from genloss_jax.losses.penalties._weights import orthogonal_penalty as orthogonal_penalty
+from genloss_jax.losses.penalties._weights import spectral_penalty as spectral_penalty
+from genloss_jax.losses.penalties._weights import update_average as update_average

@@ -1,0 +1,239 @@
+"""Which metrics fit a dataset, with how many samples, and what a perfect generator would get for them.
+
+The protocol is chosen by what the dataset offers: modes, images, or neither.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from genloss_jax._names import look_up
+from genloss_jax.data.dataset import Dataset
+from genloss_jax.losses import divergences
+from genloss_jax.metrics import extractors, features, modes
+from genloss_jax.metrics.statistics import mean_and_standard_error
+
+STANDARD_ERROR = "_standard_error"
+"""What is appended to a metric's name to name its standard error, in values and floors."""
+
+_PLAIN_SAMPLES, _MOST_IMAGES = 2_500, 5_000
+_NUM_PROJECTIONS = 128
+_MOST_DRAWS = 8
+_TEST_NUMBERS, _TRAIN_NUMBERS = 0, 1  # streams of random numbers below the seed
+
+
+class Evaluator(NamedTuple):
+    """A protocol, ready to be used on samples.
+
+    Attributes:
+        num_samples: how many samples it asks for.
+        evaluate: `(samples [num_samples, ...], real=None) -> {metric: value}`. `real` takes the place of the held-out
+            examples. Some metrics come with their standard error under their name and `STANDARD_ERROR`.
+        floor: the same metrics of as many real examples against the same held-out ones: what a perfect generator
+            would get, which is not zero. The mean over disjoint draws, with its standard error under the metric's
+            name and `STANDARD_ERROR`.
+        directions: metric -> "lower" or "higher", whichever is better.
+        primary: the metric by which to keep the best checkpoint.
+        extractor: the name of the feature extractor, with the accuracy of its classifier; "" where none is used.
+    """
+
+    num_samples: int
+    evaluate: Callable[..., dict[str, float]]
+    floor: dict[str, float]
+    directions: dict[str, str]
+    primary: str
+    extractor: str = ""
+
+
+class _Protocol(NamedTuple):
+    """`measure(fake, real)` gives the values."""
+
+    measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+    directions: dict[str, str]
+    primary: str
+    num_samples: int
+    extractor: str = ""
+
+
+def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None) -> Evaluator:
+    """Choose the metrics of a dataset, and measure their floor on real examples.
+
+    | the dataset has | metrics |
+    | --- | --- |
+    | separate modes  | modes covered, high-quality share, reverse KL (PacGAN's protocol), sliced Wasserstein |
+    | images          | Fréchet, kernel distance, precision, recall, density, coverage, sliced Wasserstein of pixels |
+    | neither         | sliced Wasserstein, energy distance |
+
+    Real and generated sets are always of the same size, because most of these metrics depend on it. Held-out examples
+    are the reference; floors are taken over disjoint draws of as many training examples.
+
+    Args:
+        dataset: where real examples come from, and what is known about them.
+        config: has `evaluation` with `num_samples` (0 = 2,500 points as PacGAN; as many images as are held out, at most
+            5,000), `extractor` (a name in `EXTRACTORS`), `cache_dir` ("" = the default) and `seed`.
+        extractor: `(images) -> features`, instead of the one that the config names.
+
+    Returns:
+        The evaluator. Equal samples get equal values: everything random is drawn once, from the seed.
+
+    Raises:
+        ValueError: if the extractor's name is unknown, or there are fewer real examples than samples asked for.
+    """
+    settings = config.evaluation
+    # A wrong name is reported for points as well, where it would not be used.
+    make_extractor = look_up("config.evaluation.extractor", settings.extractor, extractors.EXTRACTORS)
+    if dataset.modes is not None and modes.separated(dataset.modes.centers, dataset.modes.sigma):
+        protocol = _mode_protocol(dataset, settings.seed)
+    elif len(dataset.shape) == 3:
+        protocol = _image_protocol(settings.seed, extractor or make_extractor(dataset, settings.cache_dir))
+    else:
+        protocol = _plain_protocol(settings.seed)
+    reference, draws = _real_sets(dataset, settings.num_samples, protocol.num_samples, settings.seed)
+    num_samples = len(reference)
+
+    def evaluate(samples, real=None) -> dict[str, float]:
+        expected = (num_samples, *dataset.shape)
+        if np.shape(samples) != expected:
+            raise ValueError(f"samples has shape {np.shape(samples)}, expected {expected}.")
+        return protocol.measure(np.asarray(samples), reference if real is None else np.asarray(real))
+
+    values = [evaluate(draw) for draw in draws]
+    floor: dict[str, float] = {}
+    for name in protocol.directions:
+        floor[name], floor[name + STANDARD_ERROR] = mean_and_standard_error([value[name] for value in values])
+    return Evaluator(num_samples, evaluate, floor, protocol.directions, protocol.primary, protocol.extractor)
+
+
+def table(values: Mapping[str, float], evaluator: Evaluator) -> str:
+    """Lay out values beside what real examples get, as plain text.
+
+    Args:
+        values: of `evaluator.evaluate`; metrics that are missing are left out.
+        evaluator: which measured them.
+
+    Returns:
+        Lines of `metric | value | real against real | better is`, with ± one standard error where it is known.
+    """
+    rows = [("metric", "value", "real against real", "better is")]
+    for name, direction in evaluator.directions.items():
+        if name in values:
+            rows.append((name, _with_error(values, name), _with_error(evaluator.floor, name), direction))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "-+-".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _with_error(values, name):
+    error = values.get(name + STANDARD_ERROR, float("nan"))
+    return f"{values[name]:.4g}" + ("" if np.isnan(error) else f" ± {error:.2g}")
+
+
+# --- Protocols ---
+
+
+def _mode_protocol(dataset, seed):
+    centers, sigma = dataset.modes
+    probabilities = modes.mode_probabilities(centers, sigma)
+
+    def measure(fake, real):
+        counts = modes.count_modes(fake, centers, sigma)
+        return {
+            "modes_covered": float(modes.modes_covered(counts)),
+            "high_quality_share": modes.high_quality_share(counts),
+            "reverse_kl": modes.reverse_kl(counts, probabilities),
+            "on_mode_reverse_kl": modes.on_mode_reverse_kl(counts),
+            "sliced_wasserstein_squared_distance": _sliced(seed, real, fake),
+        }
+
+    directions = {
+        "modes_covered": "higher",
+        "high_quality_share": "higher",
+        "reverse_kl": "lower",
+        "on_mode_reverse_kl": "lower",
+        "sliced_wasserstein_squared_distance": "lower",
+    }
+    return _Protocol(measure, directions, "reverse_kl", _PLAIN_SAMPLES)
+
+
+def _plain_protocol(seed):
+    def measure(fake, real):
+        return {
+            "sliced_wasserstein_squared_distance": _sliced(seed, real, fake),
+            "energy_squared_distance": float(_energy(_rows(real), _rows(fake))),
+        }
+
+    directions = dict.fromkeys(("sliced_wasserstein_squared_distance", "energy_squared_distance"), "lower")
+    return _Protocol(measure, directions, "sliced_wasserstein_squared_distance", _PLAIN_SAMPLES)
+
+
+def _image_protocol(seed, extractor):
+    def measure(fake, real):
+        fake_features, real_features = (np.asarray(extractor(images)) for images in (fake, real))
+        kernel = features.kernel_squared_distance(real_features, fake_features)
+        metrics = ("precision", "recall", "density", "coverage")
+        return {
+            "frechet_squared_distance": features.frechet_squared_distance(real_features, fake_features),
+            "kernel_squared_distance": kernel.value,
+            "kernel_squared_distance" + STANDARD_ERROR: kernel.standard_error,
+            **{name: getattr(features, name)(real_features, fake_features) for name in metrics},
+            "sliced_wasserstein_squared_distance": _sliced(seed, real, fake),
+        }
+
+    directions = {
+        "frechet_squared_distance": "lower",
+        "kernel_squared_distance": "lower",
+        "precision": "higher",
+        "recall": "higher",
+        "density": "higher",
+        "coverage": "higher",
+        "sliced_wasserstein_squared_distance": "lower",
+    }
+    accuracy = getattr(extractor, "accuracy", None)
+    name = getattr(extractor, "name", getattr(extractor, "__name__", type(extractor).__name__))
+    name += "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
+    return _Protocol(measure, directions, "frechet_squared_distance", _MOST_IMAGES, name)
+
+
+def _rows(examples):
+    return np.asarray(examples, np.float32).reshape(len(examples), -1)
+
+
+def _sliced(seed, real, fake):
+    return float(_sliced_from_key(jax.random.key(seed), _rows(real), _rows(fake)))
+
+
+_sliced_from_key = jax.jit(partial(divergences.sliced_wasserstein_squared_distance, num_projections=_NUM_PROJECTIONS))
+_energy = jax.jit(divergences.energy_squared_distance)
+
+
+# --- Real examples ---
+
+
+def _real_sets(dataset, asked, default, seed):
+    """Give the reference `[N, ...]`, and disjoint draws of N from the training examples."""
+    in_train = len(dataset.train)
+    # Without held-out examples a part of the training examples serves, and the draws are taken from the rest.
+    held_out = in_train // 4 if dataset.test is None else len(dataset.test)
+    free = in_train - held_out if dataset.test is None else in_train
+    size = asked or min(default, held_out, free // 2)
+    if size < 2 or size > min(held_out, free):
+        raise ValueError(
+            f"config.evaluation.num_samples is {asked}, expected 0 or 2 to {min(held_out, free)}: {dataset.name!r} has "
+            f"{held_out} real examples to compare with and {free} to measure the floor."
+        )
+    order = np.random.default_rng([_TRAIN_NUMBERS, seed]).permutation(in_train)
+    if dataset.test is None:
+        reference, order = _read(dataset.train, order[:size]), order[size:]
+    else:
+        chosen = np.random.default_rng([_TEST_NUMBERS, seed]).permutation(held_out)[:size]
+        reference = _read(dataset.test, chosen)
+    num_draws = min(_MOST_DRAWS, len(order) // size)
+    return reference, [_read(dataset.train, order[i * size : (i + 1) * size]) for i in range(num_draws)]
+
+
+def _read(source, indices):
+    return np.asarray(source.read(np.sort(indices))["x"])

@@ -1,0 +1,203 @@
+"""Generators and critics by name, from one small config."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+
+from genloss_jax.networks import convolution, normalization
+from genloss_jax.networks.adapters import from_linen
+from genloss_jax.networks.dcgan import DCGANCritic, DCGANGenerator
+from genloss_jax.networks.layers import ACTIVATIONS, IMAGE_SIZES
+from genloss_jax.networks.mlp import MLPCritic, MLPGenerator
+from genloss_jax.networks.network import Network
+from genloss_jax.networks.r3gan import R3GANCritic, R3GANGenerator
+from genloss_jax.networks.resnet import ResNetCritic, ResNetGenerator
+
+
+class NetworkConfig(NamedTuple):
+    """What a network is; anything with these attributes will do.
+
+    Attributes:
+        name: "mlp", "dcgan", "resnet" or "r3gan".
+        width: hidden units, or channels as the architecture counts them.
+        depth: hidden layers of a multilayer perceptron; other architectures ignore it.
+        normalization: "batch", "group" or "none"; r3gan has none.
+        spectral_norm: of the critic's kernels.
+        minibatch_stddev: append it to the critic's last features.
+        convolution: "auto", "native" or "patches".
+        activation: a name of `layers.ACTIVATIONS`, or "default" for the architecture's own.
+    """
+
+    name: str = "mlp"
+    width: int = 64
+    depth: int = 3
+    normalization: str = "none"
+    spectral_norm: bool = False
+    minibatch_stddev: bool = False
+    convolution: str = "auto"
+    activation: str = "default"
+
+
+class Architecture(NamedTuple):
+    """A row of the table: two builders, the activations they default to, and whether they make images only."""
+
+    generator: Callable[..., nn.Module]
+    critic: Callable[..., nn.Module]
+    activations: tuple[str, str]
+    images_only: bool
+
+
+def _image(generator, critic, activations, *, normalizes=True):
+    """Make a row of an image architecture from its two modules."""
+
+    def options(config):
+        shared = {"width": config.width, "implementation": config.convolution}
+        return {**shared, "normalization": config.normalization} if normalizes else shared
+
+    def build_generator(config, shape, **kwargs):
+        return generator(size=shape[0], channels=shape[-1], **options(config), **kwargs)
+
+    def build_critic(config, **kwargs):
+        return critic(
+            spectral_norm=config.spectral_norm,
+            minibatch_stddev=config.minibatch_stddev,
+            **options(config),
+            **kwargs,
+        )
+
+    return Architecture(build_generator, build_critic, activations, images_only=True)
+
+
+def _mlp_generator(config, shape, **kwargs):
+    return MLPGenerator((config.width,) * config.depth, shape, normalization=config.normalization, **kwargs)
+
+
+def _mlp_critic(config, **kwargs):
+    return MLPCritic(
+        (config.width,) * config.depth,
+        normalization=config.normalization,
+        spectral_norm=config.spectral_norm,
+        minibatch_stddev=config.minibatch_stddev,
+        **kwargs,
+    )
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "mlp": Architecture(_mlp_generator, _mlp_critic, ("relu", "leaky_relu"), images_only=False),
+    "dcgan": _image(DCGANGenerator, DCGANCritic, ("relu", "leaky_relu")),
+    "resnet": _image(ResNetGenerator, ResNetCritic, ("relu", "relu")),
+    "r3gan": _image(R3GANGenerator, R3GANCritic, ("leaky_relu", "leaky_relu"), normalizes=False),
+}
+
+
+def generator(config: Any, *, shape: tuple[int, ...], num_classes: int | None = None) -> Network:
+    """Build a generator: `apply(params, state, latents[, labels], train=) -> [B, *shape]`.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes.
+        shape: of one example: `(D,)` or `(H, W, C)`.
+        num_classes: None or 0 for an unconditional generator, whose `apply` takes no labels.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: for an unknown name or option, or a shape that the architecture does not make.
+    """
+    row = _row(config, shape)
+    activation = row.activations[0] if config.activation == "default" else config.activation
+    return from_linen(row.generator(config, tuple(shape), num_classes=num_classes or None, activation=activation))
+
+
+def critic(config: Any, *, shape: tuple[int, ...], num_classes: int | None = None, pack: int = 1) -> Network:
+    """Build a critic: `apply(params, state, examples[, labels], train=) -> [B]` logits.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes.
+        shape: of one example, before packing.
+        num_classes: None or 0 for an unconditional critic; otherwise a projection critic.
+        pack: examples side by side on the last axis of one input (PacGAN).
+
+    Returns:
+        The network. It refuses inputs of another shape than `shape` with `pack` times its last length.
+
+    Raises:
+        ValueError: for an unknown name or option, or a shape that the architecture does not take.
+    """
+    row = _row(config, shape)
+    if pack < 1:
+        raise ValueError(f"pack must be at least 1, got {pack}")
+    activation = row.activations[1] if config.activation == "default" else config.activation
+    network = from_linen(row.critic(config, num_classes=num_classes or None, activation=activation))
+    expected = (*shape[:-1], pack * shape[-1])
+
+    def check(examples):
+        if examples.shape[1:] != expected:
+            raise ValueError(f"examples of the critic must have shape [B, {expected}], got {examples.shape}")
+
+    def init(key, examples, *labels):
+        check(examples)
+        return network.init(key, examples, *labels)
+
+    def apply(params, state, examples, *labels, train=False, key=None):
+        check(examples)
+        return network.apply(params, state, examples, *labels, train=train, key=key)
+
+    return Network(init, apply)
+
+
+def pair(
+    config: Any, *, shape: tuple[int, ...], latent_dim: int, num_classes: int | None = None, pack: int = 1
+) -> tuple[Network, Network]:
+    """Build a generator and the critic that it plays against.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes.
+        shape: of one example: `(D,)` or `(H, W, C)`.
+        latent_dim: length of the latents.
+        num_classes: None or 0 for an unconditional pair.
+        pack: examples side by side on the last axis of one critic input.
+
+    Returns:
+        (generator, critic). The generator refuses latents of another length than `latent_dim`.
+
+    Raises:
+        ValueError: for an unknown name or option, or a shape that the architecture does not support.
+    """
+    if latent_dim < 1:
+        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
+    network = generator(config, shape=shape, num_classes=num_classes)
+
+    def check(latents):
+        if latents.ndim != 2 or latents.shape[-1] != latent_dim:
+            raise ValueError(f"latents must have shape [B, {latent_dim}], got {latents.shape}")
+
+    def init(key, latents, *labels):
+        check(latents)
+        return network.init(key, latents, *labels)
+
+    def apply(params, state, latents, *labels, train=False, key=None):
+        check(latents)
+        return network.apply(params, state, latents, *labels, train=train, key=key)
+
+    return Network(init, apply), critic(config, shape=shape, num_classes=num_classes, pack=pack)
+
+
+def _row(config, shape):
+    _known("network name", config.name, tuple(ARCHITECTURES))
+    _known("normalization", config.normalization, normalization.NORMALIZATIONS)
+    _known("convolution", config.convolution, convolution.IMPLEMENTATIONS)
+    _known("activation", config.activation, ("default", *ACTIVATIONS))
+    row = ARCHITECTURES[config.name]
+    if row.images_only and (len(shape) != 3 or shape[0] != shape[1] or shape[0] not in IMAGE_SIZES):
+        sizes = ", ".join(f"({size}, {size}, C)" for size in IMAGE_SIZES)
+        raise ValueError(f"shape for {config.name!r} must be one of {sizes}, got {tuple(shape)}")
+    return row
+
+
+def _known(what, name, names):
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, 1, 0.0)
+        raise ValueError(f"{what} must be one of {names}, got {name!r}; did you mean {near[0]!r}?")

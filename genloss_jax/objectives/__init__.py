@@ -1,0 +1,12 @@
+"""Families of generative models: networks and losses become an `Objective`."""
+
+from genloss_jax.objectives.configured import FAMILIES as FAMILIES
+from genloss_jax.objectives.configured import from_config as from_config
+from genloss_jax.objectives.gan import Inputs as Inputs
+from genloss_jax.objectives.gan import Penalty as Penalty
+from genloss_jax.objectives.gan import Turn as Turn
+from genloss_jax.objectives.gan import gan as gan
+from genloss_jax.objectives.gan import stateless as stateless
+from genloss_jax.objectives.objective import Objective as Objective
+from genloss_jax.objectives.objective import Variables as Variables
+from genloss_jax.objectives.objective import mean as mean

@@ -1,0 +1,101 @@
+"""The penalties that a config may name, as terms of the game."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genloss_jax._names import look_up
+from genloss_jax.losses import penalties
+from genloss_jax.objectives.gan import Penalty, Turn, stateless
+
+# How fast the running averages of lecam and path_length forget: the values of their papers' code.
+LECAM_DECAY = 0.99
+PATH_LENGTH_DECAY = 0.99
+
+
+def _lecam(turn: Turn, averages: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
+    # The anchors are averages of the past: they are read, then moved, and no gradient flows through them.
+    means = jax.lax.stop_gradient((jnp.mean(turn.real_logits), jnp.mean(turn.fake_logits)))
+    value = penalties.lecam_penalty(turn.real_logits, turn.fake_logits, *averages)
+    return value, penalties.update_average(averages, means, decay=LECAM_DECAY)
+
+
+def _path_length(turn: Turn, average: jax.Array) -> tuple[jax.Array, jax.Array]:
+    lengths = penalties.path_lengths(turn.generator_fn, turn.key, jax.lax.stop_gradient(turn.latents))
+    average = penalties.update_average(average, jax.lax.stop_gradient(jnp.mean(lengths)), decay=PATH_LENGTH_DECAY)
+    # penalties.path_length_penalty, with the lengths that are at hand: it would differentiate the generator again.
+    return jnp.square(lengths - average), average
+
+
+def _mode_seeking(turn: Turn) -> jax.Array:
+    # Neighbours in the batch serve as the second draw.
+    other = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), (turn.samples, turn.latents))
+    return penalties.mode_seeking_loss(turn.samples, other[0], turn.latents, other[1])
+
+
+def _latent_consistency(turn: Turn) -> jax.Array:
+    return penalties.latent_consistency_penalty(turn.generator_fn, turn.key, turn.latents, sigma=0.03)
+
+
+DISCRIMINATOR_PENALTIES: dict[str, Penalty] = {
+    "r1": stateless(lambda t: penalties.r1_penalty(t.critic_fn, t.real)),
+    "r2": stateless(lambda t: penalties.r2_penalty(t.critic_fn, t.fake)),
+    "wgan_gp": stateless(lambda t: penalties.wgan_gp_penalty(t.critic_fn, t.key, t.real, t.fake)),
+    "wgan_lp": stateless(lambda t: penalties.wgan_lp_penalty(t.critic_fn, t.key, t.real, t.fake)),
+    "zero_centered": stateless(lambda t: penalties.zero_centered_penalty(t.critic_fn, t.key, t.real, t.fake)),
+    "dragan": stateless(lambda t: penalties.dragan_penalty(t.critic_fn, t.key, t.real)),
+    "wgan_div": stateless(lambda t: penalties.wgan_div_penalty(t.critic_fn, t.key, t.real, t.fake)),
+    "max_gradient": stateless(lambda t: penalties.max_gradient_penalty(t.critic_fn, t.key, t.real, t.fake)),
+    "roth": stateless(lambda t: penalties.roth_penalty(t.critic_fn, t.real, t.fake)),
+    "drift": stateless(lambda t: penalties.drift_penalty(t.real_logits)),
+    "lecam": Penalty(_lecam, lambda: (jnp.zeros(()), jnp.zeros(()))),
+    "orthogonal": stateless(lambda t: penalties.orthogonal_penalty(t.params)),
+    "spectral": stateless(lambda t: penalties.spectral_penalty(t.params)),
+}
+
+GENERATOR_PENALTIES: dict[str, Penalty] = {
+    "path_length": Penalty(_path_length, lambda: jnp.zeros(())),
+    "mode_seeking": stateless(_mode_seeking),
+    "latent_consistency": stateless(_latent_consistency),
+    "pulling_away": stateless(lambda t: penalties.pulling_away_loss(t.samples.reshape(t.samples.shape[0], -1))),
+    "orthogonal": stateless(lambda t: penalties.orthogonal_penalty(t.params)),
+    "spectral": stateless(lambda t: penalties.spectral_penalty(t.params)),
+}
+
+
+def balanced_consistency(augment_fn: Callable[..., jax.Array]) -> Penalty:
+    """Ask the critic to rate data and samples as it rates their augmentations (Zhao et al. 2021).
+
+    Args:
+        augment_fn: `(key, examples) -> examples`.
+    """
+
+    def apply(turn: Turn) -> jax.Array:
+        real_key, fake_key = jax.random.split(turn.key)
+        augmented_real = turn.critic_fn(augment_fn(real_key, turn.real))
+        augmented_fake = turn.critic_fn(augment_fn(fake_key, turn.fake))
+        return penalties.balanced_consistency_penalty(
+            turn.real_logits, augmented_real, turn.fake_logits, augmented_fake
+        )
+
+    return stateless(apply)
+
+
+def named(what: str, config: Any, table: Mapping[str, Penalty]) -> dict[str, Penalty]:
+    """Look up the penalties of a config.
+
+    Args:
+        what: how errors call them.
+        config: `name` holds names joined by "+", or "" for none; `every` the steps between evaluations.
+        table: the penalties to choose from.
+
+    Returns:
+        name -> penalty.
+
+    Raises:
+        ValueError: if a name is not in the table.
+    """
+    names = [name for name in config.name.split("+") if name]
+    return {name: look_up(what, name, table)._replace(every=config.every) for name in names}

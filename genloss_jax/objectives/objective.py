@@ -1,0 +1,80 @@
+"""What a family of generative models is, for the training step and everything above it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+Params = Mapping[str, Any]
+Batch = Mapping[str, Any]
+Hyper = Mapping[str, Any]
+Metrics = dict[str, Array]
+
+
+class Variables(NamedTuple):
+    """What an objective starts from.
+
+    Attributes:
+        params: player -> parameters, trained by gradient.
+        aux: everything else that changes: batch statistics, running averages, replay buffers, codebooks.
+    """
+
+    params: dict[str, Any]
+    aux: dict[str, Any]
+
+
+class Objective(NamedTuple):
+    """A family of generative models: one player or several, each with a loss.
+
+    Attributes:
+        init: `(key, example_batch) -> Variables`.
+        losses: player -> `loss(params, aux, batch, key, hyper) -> (scalar, (metrics, aux))`. `params` holds all
+            players; only the player's own are differentiated. `hyper` holds traced scalars, among them `step`, the
+            number of steps taken. Players move in the order of this mapping.
+        sample: `(params, aux, key, num) -> samples`, with `num` static.
+        log_prob: `(params, aux, batch, key) -> [batch]` nats, or None where the family has none.
+    """
+
+    init: Callable[[Array, Batch], Variables]
+    losses: Mapping[str, Callable[..., tuple[Array, tuple[Metrics, Any]]]]
+    sample: Callable[..., Any]
+    log_prob: Callable[..., Array] | None = None
+
+
+def mean(values: Float[Array, "..."], mask: Bool[Array, " batch"] | None = None) -> Float[Array, ""]:
+    """Average a loss over its examples: the one place where a batch becomes a number.
+
+    Args:
+        values: `[batch]`, or a scalar, which is returned as it is.
+        mask: `[batch]`, True where an example counts; None means that all do.
+
+    Returns:
+        The mean over the examples that count, in the unit of `values`.
+    """
+    if mask is None or values.ndim == 0:
+        return jnp.mean(values)
+    # A masked example may hold anything, inf and NaN included, and must reach neither the value nor the gradient.
+    total = jnp.sum(jnp.where(mask, values, 0.0))
+    return total / jnp.maximum(jnp.sum(mask), 1)
+
+
+def hyper_value(hyper: Hyper, name: str) -> Array:
+    """Read one traced scalar, with an error that says what there is."""
+    try:
+        return jnp.asarray(hyper[name])
+    except KeyError:
+        raise ValueError(f"hyper has no {name!r}, which this objective needs; it has {sorted(hyper)}") from None
+
+
+def num_examples(batch: Batch) -> int:
+    """Count the examples of a batch, which share their leading axis.
+
+    Raises:
+        ValueError: if the arrays of the batch disagree.
+    """
+    sizes = {jax.tree_util.keystr(path): leaf.shape[:1] for path, leaf in jax.tree_util.tree_leaves_with_path(batch)}
+    if len(set(sizes.values())) != 1 or () in sizes.values():
+        raise ValueError(f"batch: all arrays must share one leading axis of examples, got leading sizes {sizes}")
+    return next(iter(sizes.values()))[0]

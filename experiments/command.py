@@ -1,5 +1,6 @@
 """What all entry points share: how they start, and how they say that something is wrong."""
 
+import ast
 import difflib
 import logging as std_logging
 import sys
@@ -11,6 +12,8 @@ from absl import app, flags, logging
 from genloss_jax import training
 
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, show where in the code it was raised.")
+
+QUOTES = "'\""
 
 # What a user can cause and mend. Anything else is a defect of ours, and its traceback is shown.
 USER_ERRORS = (ValueError, OSError, training.CheckpointError, training.NonFiniteError)
@@ -55,9 +58,18 @@ def _sentence(error: Exception) -> str:
         found = [str(path) for path in Path("configs").glob("**/*.py")]
         return f"--config: there is no file {missing!r}" + _near(missing, found)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, AttributeError | KeyError):
-        return f"the config has no field {lines[0].strip(chr(39))}" + "".join(f"; {line}" for line in lines[1:])
+    if isinstance(error, AttributeError):
+        field, *hints = _unquoted(str(error)).splitlines()
+        return f"the config has no field {field.strip(QUOTES)}" + "".join(f"; {hint}" for hint in hints)
     return lines[-1] if lines else type(error).__name__
+
+
+def _unquoted(text: str) -> str:
+    # ml_collections turns a KeyError, whose text is quoted, into an AttributeError.
+    try:
+        return str(ast.literal_eval(text))
+    except (SyntaxError, ValueError):
+        return text
 
 
 def _near(name: str, names: list[str]) -> str:

@@ -13,8 +13,8 @@ class SklearnDigits(tfds.core.GeneratorBasedBuilder):
     """The 1,797 handwritten digits (8x8, 17 grey levels) that ship with scikit-learn.
 
     Needs neither network nor TensorFlow. Grey level v of 0 to 16 is stored as round(v 255 / 16), which can be undone
-    exactly. The split is stratified and fixed: within each class, in scikit-learn's order, every fifth digit is held out,
-    which leaves 1,442 for training and 355 for testing.
+    exactly. The split is stratified and fixed: within each class, in scikit-learn's order, every fifth digit is held
+    out, which leaves 1,442 for training and 355 for testing.
     """
 
     VERSION = tfds.core.Version("1.0.0")

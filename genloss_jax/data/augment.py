@@ -32,16 +32,16 @@ def augment(
 ) -> Images:
     """Augment images, each on its own and each operation with the given probability.
 
-    Real and generated images take different keys. Where a pixel is moved away or covered there is 0, mid-grey for images
-    in [-1, 1]; values may leave [-1, 1], and are not clipped, as clipping would stop gradients.
+    Real and generated images take different keys. Where a pixel is moved away or covered there is 0, mid-grey for
+    images in [-1, 1]; values may leave [-1, 1], and are not clipped, as clipping would stop gradients.
 
     Args:
         key: Random key.
         images: Images `[B, H, W, C]`.
         policy: Operations in the order in which they act, as a tuple or with commas between them: `brightness` (adds
             U(-½, ½)), `saturation` (scales by U(0, 2) about the grey of each pixel), `contrast` (scales by U(½, 1½)
-            about the mean of each image), `translation` (by up to an eighth of the side, whole pixels), `cutout` (covers a
-            square of half the side), `flip` (left and right); and `color`, for the first three.
+            about the mean of each image), `translation` (by up to an eighth of the side, whole pixels), `cutout`
+            (covers a square of half the side), `flip` (left and right); and `color`, for the first three.
         probability: Probability that an operation acts on an example, in [0, 1]; a float or a traced scalar.
 
     Returns:
@@ -138,7 +138,7 @@ def _cutout(key: jax.Array, images: Images) -> Images:
     for axis, axis_key in zip((1, 2), jax.random.split(key), strict=True):
         size = images.shape[axis]
         hole = int(size * _HOLE + 0.5)
-        # The square's centre lies anywhere in the image, so that up to half of the square is outside, as in DiffAugment.
+        # The square's centre lies anywhere in the image, so up to half of its side is outside, as in DiffAugment.
         first = jax.random.randint(axis_key, (images.shape[0],), 0, size + 1 - hole % 2) - hole // 2
         places = jnp.arange(size)[None, :] - first[:, None]
         shape = [images.shape[0], 1, 1, 1]

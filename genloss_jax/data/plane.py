@@ -288,8 +288,8 @@ def _triangles() -> Plane:
 
 def _affine(points, matrix: np.ndarray, shift: np.ndarray):
     """`points @ matrix + shift`, written out, because a matrix product may round to bfloat16 on accelerators."""
-    matrix, shift = jnp.asarray(matrix, points.dtype), jnp.asarray(shift, points.dtype)
-    return points[:, :1] * matrix[None, 0] + points[:, 1:] * matrix[None, 1] + shift[None]
+    first, second, offset = (jnp.asarray(row, points.dtype)[None] for row in (*matrix, shift))
+    return points[:, :1] * first + points[:, 1:] * second + offset
 
 
 # --- twist ------------------------------------------------------------------------------------------------------------

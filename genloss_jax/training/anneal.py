@@ -56,7 +56,7 @@ def from_config(config: Any, hyper: Hyper) -> tuple[Schedule, dict[str, float]]:
     Raises:
         ValueError: if a path's shape is unknown, or its factor does not fit the shape.
     """
-    paths = {}
+    paths: dict[str, Path] = {}
     for name, setting in config.schedule.anneal.items():
         look_up(f"shape of schedule.anneal.{name}", setting.shape, {**SHAPES, "none": None})
         if setting.shape == "geometric" and setting.factor <= 0.0:

@@ -169,17 +169,14 @@ def make_step(
             decay = _ema_decay(hyper_value(hyper, "ema_decay"), state.step)
             new = {player: params[player] for player in schedule.averaged}
             ema = jax.tree.map(lambda average, value: decay * average + (1.0 - decay) * value, ema, new)
-        moved = state._replace(params=params, opt_state=opt_state, aux=aux, ema=ema)
+        moved = (params, opt_state, aux, ema)
         if schedule.skip_nonfinite:
+            stayed = (state.params, state.opt_state, state.aux, state.ema)
             finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(value)) for value in metrics.values()]))
+            moved = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, stayed)
             metrics["skipped"] = 1.0 - finite.astype(jnp.float32)
-            # The key stays as it is on either side, and must not be looked at: it is not this step's to consume.
-            moved = jax.tree.map(
-                lambda new, old: jnp.where(finite, new, old), moved._replace(key=()), state._replace(key=())
-            )
-            moved = moved._replace(key=state.key)
-        moved = moved._replace(step=state.step + 1)
-        return moved, metrics
+        params, opt_state, aux, ema = moved
+        return TrainState(state.step + 1, params, opt_state, aux, state.hyper, state.key, ema), metrics
 
     return init, step
 

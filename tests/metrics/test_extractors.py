@@ -109,7 +109,7 @@ def test_random_convolutions_are_the_same_every_time_and_standardised():
     assert first.name == second.name
     assert first.name.startswith("random_convolutions-")
     features = first(images)
-    assert features.shape == (300, 192)
+    assert features.shape == (300, 96)
     np.testing.assert_array_equal(features, second(images))
     np.testing.assert_allclose(features.mean(axis=0), 0.0, atol=1e-3)
     np.testing.assert_allclose(features.std(axis=0), 1.0, atol=1e-2)

@@ -141,9 +141,18 @@ def test_neighbor_metrics_are_those_of_a_search_tree(num_real, num_fake, k):
     rng = np.random.default_rng(10)
     real, fake = rng.normal(size=(num_real, 3)), 0.4 + 0.7 * rng.normal(size=(num_fake, 3))
     values = [metric(real, fake, num_neighbors=k) for metric in NEIGHBOR_METRICS]
+    assert features.neighbor_metrics(real, fake, manifold_neighbors=k, density_neighbors=k) == tuple(values)
     expected = reference.precision_recall_density_coverage(real, fake, k)
     assert min(expected) > 0.05
     np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def test_precision_and_recall_have_their_own_number_of_neighbors():
+    rng = np.random.default_rng(17)
+    real, fake = rng.normal(size=(80, 3)), 0.5 + rng.normal(size=(60, 3))
+    few, many = (reference.precision_recall_density_coverage(real, fake, k) for k in (2, 7))
+    together = features.neighbor_metrics(real, fake, manifold_neighbors=2, density_neighbors=7)
+    np.testing.assert_allclose(together, few[:2] + many[2:], rtol=1e-12)
 
 
 def test_neighbor_metrics_of_identical_sets_are_one_and_density_counts_each_point_itself():
@@ -199,9 +208,11 @@ def test_wrong_shapes_are_errors_that_name_the_argument(unchecked):
             metric(values, np.zeros((30, 3)))
     with pytest.raises(ValueError, match=r"real has shape \(1, 4\)"):
         features.frechet_squared_distance(values[:1], values)
-    with pytest.raises(ValueError, match="num_neighbors is 30, expected 1 to 29"):
+    with pytest.raises(ValueError, match="manifold_neighbors is 30, expected 1 to 29"):
         features.precision(values, values, num_neighbors=30)
     with pytest.raises(ValueError, match=r"real has shape \(2, 4\), expected \[N, F\] with N of at least 3"):
         features.kernel_squared_distance(values[:2], values)
+    with pytest.raises(ValueError, match="fake has features that are not finite"):
+        features.frechet_squared_distance(values, np.where(np.eye(30, 4), np.nan, values))
     with pytest.raises(ValueError, match="num_real is 5"):
         features.expected_coverage(5, 9)

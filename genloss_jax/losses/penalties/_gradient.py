@@ -211,6 +211,7 @@ def r1_penalty(critic_fn: CriticFn, real: Float[Array, "batch *event"]) -> Float
     References:
         Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, section 4.
     """
+    check_examples(real=real)
     return 0.5 * _squared_gradient_norm(critic_fn, real)
 
 
@@ -232,6 +233,7 @@ def r2_penalty(critic_fn: CriticFn, fake: Float[Array, "batch *event"]) -> Float
     References:
         Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, section 4.
     """
+    check_examples(fake=fake)
     return 0.5 * _squared_gradient_norm(critic_fn, fake)
 
 

@@ -19,9 +19,9 @@ class Contestant(NamedTuple):
     """Something to be timed.
 
     Attributes:
-        call: does the work and waits until it is done.
+        call: does the work and waits until it is done. It is called several times in a measurement where it is quick.
         units: how many units of work one call does.
-        prepare: runs before each call, and is not timed.
+        prepare: runs before each measurement, and is not timed.
     """
 
     call: Callable[[], object]
@@ -40,14 +40,18 @@ class Interval(NamedTuple):
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-def interleave(contestants: Mapping[str, Contestant], repetitions: int) -> dict[str, np.ndarray]:
+def interleave(
+    contestants: Mapping[str, Contestant], repetitions: int, seconds_each: float = 0.2
+) -> dict[str, np.ndarray]:
     """Time all contestants in turn, so that a busy machine slows them alike.
 
-    The order is turned round at every repetition: nobody always follows the same one. A first round warms up.
+    The order is turned round at every repetition: nobody always follows the same one. A first round warms up, and
+    finds out how often to call each.
 
     Args:
         contestants: name -> contestant.
         repetitions: rounds that count.
+        seconds_each: about how long a measurement is to last; it is at least one call.
 
     Returns:
         name -> `[repetitions]` seconds per unit of work.
@@ -57,17 +61,25 @@ def interleave(contestants: Mapping[str, Contestant], repetitions: int) -> dict[
     """
     if repetitions < 1:
         raise ValueError(f"repetitions must be at least 1, got {repetitions}")
+    calls = {name: _calls(contestant, seconds_each) for name, contestant in contestants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for repetition in range(repetitions + 1):
-        names = list(contestants) if repetition % 2 else list(reversed(contestants))
-        for name in names:
-            contestant = contestants[name]
-            contestant.prepare()
-            start = perf_counter()
-            contestant.call()
-            if repetition:
-                seconds[name].append((perf_counter() - start) / contestant.units)
+    for repetition in range(repetitions):
+        for name in list(contestants)[:: -1 if repetition % 2 else 1]:
+            seconds[name].append(_time(contestants[name], calls[name]))
     return {name: np.asarray(times) for name, times in seconds.items()}
+
+
+def _calls(contestant: Contestant, seconds_each: float) -> int:
+    _time(contestant, 1)
+    return max(1, round(seconds_each / (contestant.units * _time(contestant, 1))))
+
+
+def _time(contestant: Contestant, calls: int) -> float:
+    contestant.prepare()
+    start = perf_counter()
+    for _ in range(calls):
+        contestant.call()
+    return (perf_counter() - start) / (calls * contestant.units)
 
 
 def ratio_of_medians(numerator: np.ndarray, denominator: np.ndarray) -> Interval:
@@ -107,7 +119,7 @@ def _quantiles(values: np.ndarray) -> tuple[float, float]:
 
 
 def matmul(m: int, k: int, n: int, length: int = 1) -> Contestant:
-    """Multiply `[m, k]` by `[k, n]` in float32, `length` times in one program. A unit of work is one operation (FLOP)."""
+    """Multiply `[m, k]` by `[k, n]` in float32, `length` times in one program; a unit of work is one operation."""
     rng = np.random.default_rng(0)
     left = jax.numpy.asarray(rng.standard_normal((m, k), np.float32))
     rights = jax.numpy.asarray(rng.standard_normal((length, k, n), np.float32))

@@ -8,15 +8,17 @@ in turn. Says which share of the machine's measured float32 matmul peak the step
 long a new process takes to its first step, with an empty and with a filled compilation cache.
 """
 
+import functools
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,10 @@ import optax
 from absl import flags
 
 from benchmarks import _measure
+from benchmarks._cases import CASES as CASES
+from benchmarks._cases import Case as Case
+from benchmarks._cases import examples as examples
+from benchmarks._cases import matmul_flops as matmul_flops
 from genloss_jax import networks, objectives, training
 from genloss_jax.losses import adversarial
 
@@ -32,67 +38,13 @@ THREADS = (1, 2)
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Layer(NamedTuple):
-    """A layer as a matrix product, per example: `positions` rows, `inputs` by `outputs`."""
-
-    positions: int
-    inputs: int
-    outputs: int
-
-
-class Case(NamedTuple):
-    """A network, a batch, and how it is trained.
-
-    Attributes:
-        network: as `networks.pair` takes it.
-        shape: of one example.
-        latent_dim: length of a latent.
-        batch_size: examples of one move.
-        steps_per_dispatch: steps in one call of our program.
-        steps: steps in one measurement.
-        widest: the layer whose shape the second matmul peak is measured at.
-        target: how many times as fast as PyTorch the step is to be.
-    """
-
-    network: networks.NetworkConfig
-    shape: tuple[int, ...]
-    latent_dim: int
-    batch_size: int
-    steps_per_dispatch: int
-    steps: int
-    widest: Layer
-    target: float
-    learning_rate: float = 2e-4
-    b1: float = 0.5
-    b2: float = 0.999
-
-
-def _plane(width: int, batch_size: int, target: float) -> Case:
-    network = networks.NetworkConfig("mlp", width, depth=3)
-    steps_per_dispatch = training.loop.AUTOMATIC_STEPS
-    return Case(
-        network, (2,), 2, batch_size, steps_per_dispatch, 6 * steps_per_dispatch, Layer(1, width, width), target
-    )
-
-
-CASES = {
-    "plane-128": _plane(128, 256, target=2.5),
-    "plane-64": _plane(64, 128, target=6.0),
-    "dcgan-32": Case(
-        networks.NetworkConfig("dcgan", 64, normalization="batch"),
-        (32, 32, 3),
-        latent_dim=100,
-        batch_size=64,
-        steps_per_dispatch=1,
-        steps=1,
-        widest=Layer(64, 1024, 128),
-        target=1.1,
-    ),
-}
-
-
 def run(
-    cases: dict[str, Case], *, repetitions: int = 15, first_steps: bool = True, peak_size: int = 1024
+    cases: dict[str, Case],
+    *,
+    repetitions: int = 15,
+    first_steps: bool = True,
+    peak_size: int = 1024,
+    threads: Sequence[int] = THREADS,
 ) -> list[dict[str, Any]]:
     """Measure and print.
 
@@ -101,6 +53,7 @@ def run(
         repetitions: measurements of each contestant.
         first_steps: also start new processes and time them to their first step.
         peak_size: size of the square matrices of the machine's matmul peak.
+        threads: of PyTorch; the best of them counts.
 
     Returns:
         One row per case and contestant.
@@ -108,27 +61,10 @@ def run(
     print(f"device: {_measure.device()}; jax {jax.__version__}")
     rows: list[dict[str, Any]] = []
     for name, case in cases.items():
-        rows += _steps(name, case, repetitions, peak_size)
+        rows += _steps(name, case, repetitions, peak_size, threads)
         if first_steps:
             rows += _first_steps(name)
     return rows
-
-
-def matmul_flops(case: Case) -> int:
-    """Count the multiplications and additions of one step's matrix products, from the shapes of the layers alone.
-
-    Per example, with F the forward pass of a network and a backward pass of F for parameters and F for inputs, of which
-    the first layer's inputs need none: critic's turn F(G) + 2 (3 F(D) - first layer of D); generator's turn
-    3 F(G) - first layer of G + 2 F(D).
-    """
-    generator, critic = _layers(case)
-
-    def forward(layers: Sequence[Layer]) -> int:
-        return sum(2 * layer.positions * layer.inputs * layer.outputs for layer in layers)
-
-    critic_turn = forward(generator) + 2 * (3 * forward(critic) - forward(critic[:1]))
-    generator_turn = 3 * forward(generator) - forward(generator[:1]) + 2 * forward(critic)
-    return case.batch_size * (critic_turn + generator_turn)
 
 
 def our_step(case: Case) -> tuple[Any, Any, dict[str, jax.Array]]:
@@ -154,12 +90,6 @@ def our_step(case: Case) -> tuple[Any, Any, dict[str, jax.Array]]:
     return jax.jit(several, donate_argnums=0), state, batches
 
 
-def examples(case: Case, num_batches: int) -> np.ndarray:
-    """Draw `[num_batches, B, *shape]` examples in [-1, 1]; their values do not matter here."""
-    shape = (num_batches, case.batch_size, *case.shape)
-    return np.random.default_rng(0).uniform(-1.0, 1.0, shape).astype(np.float32)
-
-
 def torch_pair(case: Case):
     """Build PyTorch's generator and critic of a case."""
     from benchmarks import torch_peers
@@ -169,14 +99,39 @@ def torch_pair(case: Case):
     return torch_peers.dcgan_pair(case.network.width, case.latent_dim, case.shape[-1], case.shape[0])
 
 
-def _steps(name: str, case: Case, repetitions: int, peak_size: int) -> list[dict[str, Any]]:
+def torch_step(case: Case, num_params: int | None = None, fused: bool = False):
+    """Build PyTorch's step of a case: `(step, real)`, to be called as `step(real)`.
+
+    Raises:
+        RuntimeError: if the networks have another number of parameters than `num_params`.
+    """
+    import torch
+
+    from benchmarks import torch_peers
+
+    generator, critic = torch_pair(case)
+    theirs = torch_peers.num_params(generator, critic)
+    if num_params is not None and theirs != num_params:
+        raise RuntimeError(f"the networks differ: {num_params} parameters of ours, {theirs} of PyTorch's")
+    step = torch_peers.gan_step(
+        generator,
+        critic,
+        latent_dim=case.latent_dim,
+        learning_rate=case.learning_rate,
+        betas=(case.b1, case.b2),
+        fused=fused,
+    )
+    return step, torch.tensor(np.moveaxis(examples(case, 1)[0], -1, 1))
+
+
+def _steps(name: str, case: Case, repetitions: int, peak_size: int, threads: Sequence[int]) -> list[dict[str, Any]]:
     program, state, batches = our_step(case)
     num_params = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     xla_flops = _xla_flops(case._replace(steps_per_dispatch=1))
     m, k, n = case.widest.positions * case.batch_size, case.widest.inputs, case.widest.outputs
     contestants = {
         "ours": _ours(program, state, batches, case),
-        **_theirs(case, num_params),
+        **_theirs(case, num_params, threads),
         "peak": _measure.matmul(peak_size, peak_size, peak_size),
         "layer": _measure.matmul(m, k, n, length=16 if case.steps_per_dispatch > 1 else 1),
     }
@@ -207,10 +162,10 @@ def _row(name, case, who, seconds, flops, peak, layer, repetitions) -> dict[str,
         "jax": jax.__version__,
     }
     line = (
-        f"  {who:14} {row['median_ms']:>8} ms a step   {achieved:6.1f} GFLOP/s = {100 * achieved / peak:4.1f} % of peak,"
-        f" {100 * achieved / layer:4.1f} % of the layer's"
+        f"  {who:14} {row['median_ms']:>8} ms a step  {achieved:6.1f} GFLOP/s = {100 * achieved / peak:4.1f} % of peak"
+        f", {100 * achieved / layer:4.1f} % of the layer's"
     )
-    torch = {rival: times for rival, times in seconds.items() if rival in [f"torch-{n}" for n in THREADS]}
+    torch = {rival: times for rival, times in seconds.items() if re.fullmatch(r"torch-\d+", rival)}
     if who == "ours" and torch:
         best = min(torch, key=lambda rival: float(np.median(torch[rival])))
         ratio = _measure.ratio_of_medians(torch[best], seconds[who])
@@ -234,49 +189,31 @@ def _ours(program, state, batches, case) -> _measure.Contestant:
     box = [state]
 
     def call():
-        for _ in range(case.steps // case.steps_per_dispatch):
-            box[0], metrics = program(box[0], batches)
+        box[0], metrics = program(box[0], batches)
         jax.block_until_ready((box[0], metrics))
 
-    return _measure.Contestant(call, case.steps)
+    return _measure.Contestant(call, case.steps_per_dispatch)
 
 
-def _theirs(case: Case, num_params: int) -> dict[str, _measure.Contestant]:
+def _theirs(case: Case, num_params: int, threads: Sequence[int]) -> dict[str, _measure.Contestant]:
     try:
         import torch
     except ImportError:
         print("PyTorch is not installed: no ratio is measured")
         return {}
-    from benchmarks import torch_peers
-
-    real = torch.tensor(np.moveaxis(examples(case, 1)[0], -1, 1))
     contestants = {}
     # The fused Adam is not PyTorch's default. It is shown beside, and does not count as the peer.
     for suffix, fused in (("", False), ("-fused", True)):
-        for threads in THREADS:
-            generator, critic = torch_pair(case)
-            theirs = torch_peers.num_params(generator, critic)
-            if theirs != num_params:
-                raise RuntimeError(f"the networks differ: {num_params} parameters of ours, {theirs} of PyTorch's")
-            step = torch_peers.gan_step(
-                generator,
-                critic,
-                latent_dim=case.latent_dim,
-                learning_rate=case.learning_rate,
-                betas=(case.b1, case.b2),
-                fused=fused,
-            )
+        for number in threads:
+            step, real = torch_step(case, num_params, fused)
+            call = functools.partial(step, real)
 
-            def call(step=step):
-                for _ in range(case.steps):
-                    step(real)
-
-            def prepare(step=step, threads=threads):
+            def prepare(call=call, number=number):
                 # The first step after a change of threads starts them.
-                torch.set_num_threads(threads)
-                step(real)
+                torch.set_num_threads(number)
+                call()
 
-            contestants[f"torch-{threads}{suffix}"] = _measure.Contestant(call, case.steps, prepare)
+            contestants[f"torch-{number}{suffix}"] = _measure.Contestant(call, 1, prepare)
     return contestants
 
 
@@ -322,9 +259,9 @@ def _first_steps(name: str) -> list[dict[str, Any]]:
             total = time.perf_counter() - start
             parts = json.loads(result.stdout.splitlines()[-1])
             print(
-                f"  {who:18} {total:5.1f} s from process start to first step: {total - sum(parts.values()):.1f} imports,"
-                f" {parts['init']:.1f} init, {parts['compile']:.1f} compiling the step,"
-                f" {parts['first_dispatch']:.2f} running it",
+                f"  {who:18} {total:5.1f} s from process start to first step:"
+                f" {total - sum(parts.values()):.1f} imports, {parts['init']:.1f} init,"
+                f" {parts['compile']:.1f} compiling the step, {parts['first_dispatch']:.2f} running it",
                 flush=True,
             )
             row = {"case": name, "who": who, "what": "first step", "seconds": f"{total:.2f}"}

@@ -5,6 +5,7 @@ parameters. The step is the usual one: Adam, eager mode, latents drawn anew in e
 made without a graph, and no gradient of the critic's parameters in the generator's turn.
 """
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -18,9 +19,7 @@ def mlp_pair(width: int, depth: int, latent_dim: int, dim: int) -> tuple[nn.Modu
 
     def layers(inputs, outputs, activation):
         widths = [inputs, *([width] * depth)]
-        hidden = [
-            part for pair in zip(widths[:-1], widths[1:], strict=True) for part in (nn.Linear(*pair), activation())
-        ]
+        hidden = [part for pair in itertools.pairwise(widths) for part in (nn.Linear(*pair), activation())]
         return [*hidden, nn.Linear(width, outputs)]
 
     generator = nn.Sequential(*layers(latent_dim, dim, nn.ReLU))
@@ -40,7 +39,7 @@ def dcgan_pair(width: int, latent_dim: int, channels: int, size: int = 32) -> tu
         up += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
     up += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh()]
     down: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(SLOPE, True)]
-    for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+    for narrow, wide in itertools.pairwise(widths):
         down += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(SLOPE, True)]
     # The last layer is a dense one, whose bias batch norm does not make superfluous.
     down += [nn.Conv2d(widths[-1], 1, 4), nn.Flatten(0)]
@@ -74,9 +73,11 @@ def gan_step(
     Returns:
         The step.
     """
-    options = {"lr": learning_rate, "betas": betas, "fused": fused or None}
-    generator_adam = torch.optim.Adam(generator.parameters(), **options)
-    critic_adam = torch.optim.Adam(critic.parameters(), **options)
+
+    def adam(module: nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(module.parameters(), lr=learning_rate, betas=betas, fused=fused or None)
+
+    generator_adam, critic_adam = adam(generator), adam(critic)
     softplus = nn.functional.softplus
 
     def step(real: torch.Tensor) -> None:

@@ -8,8 +8,8 @@ from configs import base
 
 def get_config(variant: str = ""):
     config = base.get_config()
-    config.networks.width = 32
-    config.schedule.ema_decay = 0.99
+    config.optimizer.learning_rate = 1e-3
+    config.schedule.anneal.learning_rate = base.path("cosine", 0.0)
     config.training.total_steps = 4000
     config.training.evaluate_every_steps = 100
     return base.finish(config, variant)

@@ -122,7 +122,7 @@ def convolve_transposed(
     half = size // 2
     # [C, (a b)(p q O)]: each input pixel paints k/2 x k/2 blocks of 2x2 output pixels.
     matrix = kernel.reshape(half, 2, half, 2, channels, features).transpose(4, 0, 2, 1, 3, 5)
-    painted = images.reshape(-1, channels) @ matrix.reshape(channels, -1)
+    painted = _matmul(images.reshape(-1, channels), matrix.reshape(channels, -1))
     painted = painted.reshape(batch, height, width, half, half, 4 * features)
     blocks = sum(
         jnp.pad(painted[:, :, :, a, b], ((0, 0), (a, half - 1 - a), (b, half - 1 - b), (0, 0)))
@@ -141,12 +141,23 @@ def _patches_convolution(padded, kernel, size, stride, groups):
     patches = jnp.stack(slices, axis=3)
     features = kernel.shape[-1]
     if groups == 1:
-        out = patches.reshape(-1, size * size * channels) @ kernel.reshape(-1, features)
+        out = _matmul(patches.reshape(-1, size * size * channels), kernel.reshape(-1, features))
     else:
         grouped = patches.reshape(-1, size * size, groups, channels // groups)
         matrix = kernel.reshape(size * size, channels // groups, groups, features // groups)
         out = jnp.einsum("mngc,ncgo->mgo", grouped, matrix)
     return out.reshape(batch, new_height, new_width, features)
+
+
+def _matmul(rows, matrix):
+    """Multiply so that the gradient of a tall matrix is computed as its transpose.
+
+    Of the two ways to write `rowsᵀ @ cotangent`, XLA's CPU backend is twice as fast with the one whose transposed
+    operand is the narrower; the barrier keeps it from rewriting one into the other.
+    """
+    if matrix.shape[0] <= matrix.shape[1]:
+        return rows @ matrix
+    return lax.dot_general(rows, lax.optimization_barrier(matrix.T), (((1,), (1,)), ((), ())))
 
 
 def _to_blocks(images):

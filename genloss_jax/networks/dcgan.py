@@ -4,7 +4,8 @@ As in the paper: no pooling, batch norm everywhere but at the generator's output
 generator, leaky ReLU with slope 0.2 in the critic, tanh at the end, all kernels from N(0, 0.02²) and all scales from
 N(1, 0.02²). As in PyTorch's well-known version of it: 4x4 kernels (the paper's are 5x5), and no biases but those of
 the normalisation. Channels double with each halving: `width` at half the image's size, `8 * width` at 4 pixels of a
-64-pixel image; the paper's `width` is 128, PyTorch's 64.
+64-pixel image; the paper's `width` is 128, PyTorch's 64. Images of 8 pixels are halved twice, to 2 pixels: with one
+halving the critic would be a single convolution, which cannot tell digits from blots.
 """
 
 from typing import Any
@@ -19,6 +20,10 @@ from genloss_jax.networks.normalization import Normalize
 
 KERNEL_INIT = initializers.normal(0.02)
 SCALE_INIT = initializers.normal(0.02, mean=1.0)
+
+
+def _num_stages(size: int) -> int:
+    return max(num_halvings(size), 2)
 
 
 class DCGANGenerator(nn.Module):
@@ -47,15 +52,16 @@ class DCGANGenerator(nn.Module):
     @nn.compact
     def __call__(self, latents, labels=None, *, train: bool = False):
         """Map `[B, latent]` (and labels `[B]`) to `[B, size, size, channels]`."""
-        stages = num_halvings(self.size)
+        stages = _num_stages(self.size)
+        smallest = self.size // 2**stages
         activation = ACTIVATIONS[self.activation]
         use_bias = self.normalization == "none"
         width = self.width * 2 ** (stages - 1)
         options: dict[str, Any] = {"spectral_norm": self.spectral_norm, "kernel_init": KERNEL_INIT}
 
         x = with_labels(latents, labels, self.num_classes)
-        # A 4x4 transposed convolution of one pixel is a dense layer.
-        x = Dense(4 * 4 * width, use_bias, **options)(x, train=train).reshape(-1, 4, 4, width)
+        # The first transposed convolution has one pixel to work on: a dense layer.
+        x = Dense(smallest**2 * width, use_bias, **options)(x, train=train).reshape(-1, smallest, smallest, width)
         x = activation(Normalize(self.normalization, scale_init=SCALE_INIT)(x, train=train))
         conv: dict[str, Any] = {"size": 4, "transposed": True, "implementation": self.implementation, **options}
         for stage in reversed(range(stages - 1)):
@@ -90,7 +96,7 @@ class DCGANCritic(nn.Module):
         """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]`."""
         activation = ACTIVATIONS[self.activation]
         x = images
-        for stage in range(num_halvings(images.shape[1])):
+        for stage in range(_num_stages(images.shape[1])):
             x = Conv(
                 self.width * 2**stage,
                 size=4,

@@ -12,7 +12,8 @@ help:  ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(READY)  ## train a DCGAN on handwritten digits; ends with a picture and a table
-	$(BIN)/python -m experiments.train --config=configs/gan_digits.py --workdir=$(WORKDIR)
+	$(BIN)/python -m experiments.train --config=configs/gan_digits.py --workdir=$(WORKDIR) \
+	  --compilation_cache=.cache/xla
 
 test: $(READY)  ## the default test suite
 	$(BIN)/python -m pytest -n $(WORKERS)

@@ -1,17 +1,21 @@
 """What all entry points share: how they start, and how they say that something is wrong."""
 
 import ast
-import difflib
 import logging as std_logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 
 from genloss_jax import training
+from genloss_jax._names import hint
 
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, show where in the code it was raised.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache", "", "Directory where compiled programs are kept, so that the next start is quick. Empty: none."
+)
 
 QUOTES = "'\""
 
@@ -21,7 +25,13 @@ USER_ERRORS = (ValueError, OSError, training.CheckpointError, training.NonFinite
 
 def start(run: Callable[[], object]) -> None:
     """Parse the flags, call `run`, and end with a clear sentence and a non-zero exit code on a user's error."""
-    app.run(lambda _: _report(run, code=1), flags_parser=_parse)
+
+    def main(_):
+        if _CACHE.value:
+            jax.config.update("jax_compilation_cache_dir", str(Path(_CACHE.value).resolve()))
+        _report(run, code=1)
+
+    app.run(main, flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -52,11 +62,11 @@ def _fail(message: str, code: int) -> None:
 def _sentence(error: Exception) -> str:
     """Say what an error says in one line; libraries' own are put into words."""
     if isinstance(error, flags.UnrecognizedFlagError):
-        return f"unknown flag --{error.flagname}" + _near(error.flagname, list(flags.FLAGS))
+        return f"unknown flag --{error.flagname}" + hint(error.flagname, list(flags.FLAGS))
     missing = next((arg.split("=", 1)[1] for arg in sys.argv if arg.startswith("--config=")), "").split(":")[0]
     if missing and not Path(missing).is_file():
         found = [str(path) for path in Path("configs").glob("**/*.py")]
-        return f"--config: there is no file {missing!r}" + _near(missing, found)
+        return f"--config: there is no file {missing!r}" + hint(missing, found)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, AttributeError):
         field, *hints = _unquoted(str(error)).splitlines()
@@ -70,8 +80,3 @@ def _unquoted(text: str) -> str:
         return str(ast.literal_eval(text))
     except (SyntaxError, ValueError):
         return text
-
-
-def _near(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -20,6 +20,17 @@ class Saved(NamedTuple):
     state: training.TrainState
 
 
+def checkpoints_of(workdir: Path, config: Any, evaluator: metrics.Evaluator) -> training.Checkpoints:
+    """Open the checkpoints of a run, ranked by the evaluator's primary metric."""
+    return training.Checkpoints(
+        workdir / "checkpoints",
+        keep_last=config.training.keep_last,
+        keep_best=config.training.keep_best,
+        metric=evaluator.primary,
+        best={"lower": "min", "higher": "max"}[evaluator.directions[evaluator.primary]],
+    )
+
+
 def load(workdir: str | Path, checkpoint: str = "last") -> Saved:
     """Open the run of a workdir.
 
@@ -38,8 +49,7 @@ def load(workdir: str | Path, checkpoint: str = "last") -> Saved:
     setup = training.from_config(config)
     evaluator = metrics.evaluator(setup.dataset, config)
     template = jax.eval_shape(lambda: setup.state(config.seed))
-    best = {"lower": "min", "higher": "max"}[evaluator.directions[evaluator.primary]]
-    with training.Checkpoints(workdir / "checkpoints", metric=evaluator.primary, best=best) as checkpoints:
+    with checkpoints_of(workdir, config, evaluator) as checkpoints:
         steps = checkpoints.steps()
         if checkpoint == "best":
             restored = checkpoints.restore_best(template)

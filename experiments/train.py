@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command, examine
+from experiments import command, examine, saved
 from genloss_jax import metrics, training
 from genloss_jax.training import pictures, records
 
@@ -60,16 +60,9 @@ def run(config: Any, workdir: str | Path) -> dict[str, float]:
 
 def _train(config, workdir, setup, evaluator, look, preemption) -> training.TrainState:
     settings = config.training
-    best = {"lower": "min", "higher": "max"}[evaluator.directions[evaluator.primary]]
     state = setup.state(config.seed)
     with (
-        training.Checkpoints(
-            workdir / "checkpoints",
-            keep_last=settings.keep_last,
-            keep_best=settings.keep_best,
-            metric=evaluator.primary,
-            best=best,
-        ) as checkpoints,
+        saved.checkpoints_of(workdir, config, evaluator) as checkpoints,
         training.Progress(settings.total_steps) as progress,
     ):
         restored = checkpoints.restore(state)

@@ -7,12 +7,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+def hint(name: object, names: Iterable[str]) -> str:
+    """Suggest the nearest of `names`, or say nothing where none is near."""
+    near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def unknown(what: str, name: object, names: Iterable[str]) -> ValueError:
     """Make the error for a name that is not among `names`, with the nearest one that is."""
     names = sorted(names)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return ValueError(f"unknown {what} {name!r}; {hint}valid: {', '.join(map(repr, names))}")
+    return ValueError(f"unknown {what} {name!r}{hint(name, names) or ';'} valid: {', '.join(map(repr, names))}")
 
 
 def look_up(what: str, name: str, table: Mapping[str, T]) -> T:

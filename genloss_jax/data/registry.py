@@ -1,8 +1,8 @@
 """From a config to a data set."""
 
-import difflib
 from typing import Any
 
+from genloss_jax._names import hint
 from genloss_jax.data import digits, folder, games, photos, plane, tfds_images
 from genloss_jax.data.dataset import Dataset
 
@@ -51,7 +51,6 @@ def load(config: Any) -> Dataset:
 
 
 def _unknown(name: str, others: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, (*_OWN_NAMES, *others), n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     valid = ", ".join(map(repr, _OWN_NAMES))
-    return f"unknown dataset {name!r}; {hint}valid: {valid}, and every name of TensorFlow Datasets"
+    near = hint(name, (*_OWN_NAMES, *others)) or ";"
+    return f"unknown dataset {name!r}{near} valid: {valid}, and every name of TensorFlow Datasets"

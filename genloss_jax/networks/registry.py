@@ -1,11 +1,11 @@
 """Generators and critics by name, from one small config."""
 
-import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 
+from genloss_jax._names import look_up
 from genloss_jax.networks import convolution, normalization
 from genloss_jax.networks.adapters import from_linen
 from genloss_jax.networks.dcgan import DCGANCritic, DCGANGenerator
@@ -186,18 +186,11 @@ def pair(
 
 
 def _row(config, shape):
-    _known("network name", config.name, tuple(ARCHITECTURES))
-    _known("normalization", config.normalization, normalization.NORMALIZATIONS)
-    _known("convolution", config.convolution, convolution.IMPLEMENTATIONS)
-    _known("activation", config.activation, ("default", *ACTIVATIONS))
-    row = ARCHITECTURES[config.name]
+    row = look_up("network", config.name, ARCHITECTURES)
+    look_up("normalization", config.normalization, dict.fromkeys(normalization.NORMALIZATIONS))
+    look_up("convolution", config.convolution, dict.fromkeys(convolution.IMPLEMENTATIONS))
+    look_up("activation", config.activation, dict.fromkeys(("default", *ACTIVATIONS)))
     if row.images_only and (len(shape) != 3 or shape[0] != shape[1] or shape[0] not in IMAGE_SIZES):
         sizes = ", ".join(f"({size}, {size}, C)" for size in IMAGE_SIZES)
         raise ValueError(f"shape for {config.name!r} must be one of {sizes}, got {tuple(shape)}")
     return row
-
-
-def _known(what, name, names):
-    if name not in names:
-        near = difflib.get_close_matches(str(name), names, 1, 0.0)
-        raise ValueError(f"{what} must be one of {names}, got {name!r}; did you mean {near[0]!r}?")

@@ -8,7 +8,7 @@ from genloss_jax import networks
 @pytest.mark.parametrize(
     "changes,shape,message",
     [
-        ({"name": "dcgam"}, (8, 8, 1), "network name must be one of .*got 'dcgam'; did you mean 'dcgan'"),
+        ({"name": "dcgam"}, (8, 8, 1), "unknown network 'dcgam'; did you mean 'dcgan'"),
         ({"name": "dcgan", "normalization": "bach"}, (8, 8, 1), "did you mean 'batch'"),
         ({"name": "dcgan", "convolution": "patch"}, (8, 8, 1), "did you mean 'patches'"),
         ({"name": "mlp", "activation": "leakyrelu"}, (2,), "did you mean 'leaky_relu'"),

@@ -1,12 +1,12 @@
 """Adversarial losses by name, and the switch that chooses among them inside one compiled program."""
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import jax
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from genloss_jax._names import look_up
 from genloss_jax.losses.adversarial import _batchwise, _energy, _fgan, _pointwise, _relativistic, _wide
 from genloss_jax.losses.adversarial._head import AdversarialLoss
 
@@ -74,13 +74,7 @@ def get(name: str) -> AdversarialLoss:
     Raises:
         ValueError: the name is unknown.
     """
-    if name not in _LOSSES:
-        nearest = difflib.get_close_matches(str(name), _LOSSES, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"name came as {name!r}, which is no adversarial loss; the nearest is {nearest!r}, "
-            "and adversarial.names() lists all."
-        )
-    return _LOSSES[name]
+    return look_up("adversarial loss", name, _LOSSES)
 
 
 def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:

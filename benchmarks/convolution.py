@@ -3,10 +3,10 @@
     python -m benchmarks.convolution
 
 Times the gradient, with respect to images and kernel, of every strided convolution of DCGAN at 32 pixels (batch 64):
-by itself, per iteration inside `lax.scan`, and per member under `vmap` of the kernels; then the whole training step of
-that DCGAN by itself and per step inside `lax.scan`. PyTorch, where it is installed, runs the same layers and the same
-step with one and two threads; the better of the two counts. Expect patches to beat native on a CPU in every place,
-most of all inside `scan` and under `vmap`, and to be at least as fast as PyTorch.
+by itself, per iteration inside `lax.scan`, and per member under `vmap` of images and kernels; then the whole training
+step of that DCGAN by itself and per step inside `lax.scan`. PyTorch, where it is installed, runs the same layers and
+the same step with one and two threads; the better of the two counts. Expect patches to beat native on a CPU in every
+place, most of all inside `scan` and under `vmap`, and to be faster than PyTorch.
 """
 
 import functools
@@ -105,13 +105,13 @@ def _layer(layer: Layer, place: str) -> dict[str, _measure.Contestant]:
     contestants = {}
     for implementation in IMPLEMENTATIONS:
         gradient = functools.partial(_gradient, layer.transposed, implementation)
-        kernel, units = kernels[0], 1
+        arguments, units = (images, kernels[0], cotangent), 1
         if place == "vmap":
-            gradient, kernel, units = jax.vmap(gradient, (None, 0, None)), kernels, MEMBERS
+            gradient, units = jax.vmap(gradient), MEMBERS
+            arguments = (np.stack([images] * MEMBERS), kernels, np.stack([cotangent] * MEMBERS))
         elif place == "scan":
             gradient, units = functools.partial(_scanned, gradient), SCAN_LENGTH
-        program = jax.jit(gradient).lower(images, kernel, cotangent).compile()
-        call = functools.partial(_call, program, *map(jnp.asarray, (images, kernel, cotangent)))
+        call = functools.partial(_call, jax.jit(gradient), *map(jnp.asarray, arguments))
         contestants[implementation] = _measure.Contestant(call, units)
     return contestants | _torch_layer(layer.transposed, images, kernels[0], cotangent)
 
@@ -214,4 +214,4 @@ if __name__ == "__main__":
     flags.DEFINE_bool("layers", True, "Measure the layers by themselves.")
     flags.DEFINE_bool("whole_step", True, "Measure the whole training step.")
     flags.DEFINE_string("output", "benchmarks/results/convolution.csv", "Path of the table.")
-    command.start(main)
+    command.start(lambda _: main())

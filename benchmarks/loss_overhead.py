@@ -178,4 +178,4 @@ if __name__ == "__main__":
     flags.DEFINE_multi_enum("losses", list(INLINE), list(INLINE), "Which losses to measure; give it several times.")
     flags.DEFINE_integer("repetitions", 31, "Measurements of each contestant, in turn; one more warms up.", 1)
     flags.DEFINE_string("output", "benchmarks/results/loss_overhead.csv", "Path of the table.")
-    command.start(main)
+    command.start(lambda _: main())

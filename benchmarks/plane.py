@@ -182,4 +182,4 @@ if __name__ == "__main__":
         "evaluations", 1, "How often each is evaluated, at equal distances, the last time at the end.", 1
     )
     flags.DEFINE_string("output", "benchmarks/results/plane.csv", "Path of the table that rows are added to.")
-    command.start(main)
+    command.start(lambda _: main())

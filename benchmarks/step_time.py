@@ -286,4 +286,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("repetitions", 15, "Measurements of each contestant, in turn; one more warms up.", 1)
     flags.DEFINE_bool("first_steps", True, "Also time new processes to their first step.")
     flags.DEFINE_string("output", "benchmarks/results/step_time.csv", "Path of the table.")
-    command.start(main)
+    command.start(lambda _: main())

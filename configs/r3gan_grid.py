@@ -9,6 +9,5 @@ from configs import base, r3gan_ring
 def get_config(variant: str = ""):
     config = r3gan_ring.get_config()
     config.data.name = "grid"
-    config.penalty.weight = 0.05
-    config.training.total_steps = 40_000
+    config.penalty.weight = 0.1
     return base.finish(config, variant)

@@ -12,26 +12,36 @@ from absl import app, flags, logging
 from genloss_jax import training
 from genloss_jax._names import hint
 
-_TRACEBACK = flags.DEFINE_bool("traceback", False, "On an error, show where in the code it was raised.")
-_CACHE = flags.DEFINE_string(
-    "compilation_cache", "", "Directory where compiled programs are kept, so that the next start is quick. Empty: none."
-)
-
 QUOTES = "'\""
 
 # What a user can cause and mend. Anything else is a defect of ours, and its traceback is shown.
 USER_ERRORS = (ValueError, OSError, training.CheckpointError, training.NonFiniteError)
 
 
-def start(run: Callable[[], object]) -> None:
-    """Parse the flags, call `run`, and end with a clear sentence and a non-zero exit code on a user's error."""
+def start(main: Callable[[flags.FlagValues], object], define_flags: Callable[[], None] = lambda: None) -> None:
+    """Parse the flags and call `main` with them; a user's error ends in one sentence and a non-zero exit code.
 
-    def main(_):
-        if _CACHE.value:
-            jax.config.update("jax_compilation_cache_dir", str(Path(_CACHE.value).resolve()))
-        _report(run, code=1)
+    Flags are defined here and not on import, so that entry points can be imported side by side.
+    """
+    define_flags()
+    flags.DEFINE_bool("traceback", False, "On an error, show where in the code it was raised.")
+    flags.DEFINE_string(
+        "compilation_cache", "", "Where compiled programs are kept, so that the next start is quick; empty for nowhere."
+    )
 
-    app.run(main, flags_parser=_parse)
+    def run(_):
+        if flags.FLAGS.compilation_cache:
+            jax.config.update("jax_compilation_cache_dir", str(Path(flags.FLAGS.compilation_cache).resolve()))
+        _report(lambda: main(flags.FLAGS), code=1)
+
+    app.run(run, flags_parser=_parse)
+
+
+def workdir(values: flags.FlagValues) -> str:
+    """Give the flag that most entry points need, or say that it is missing."""
+    if not values.workdir:
+        raise ValueError("--workdir is missing; try --workdir=runs/digits")
+    return values.workdir
 
 
 def _parse(argv: list[str]) -> list[str]:

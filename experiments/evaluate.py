@@ -7,9 +7,6 @@ from absl import flags
 from experiments import command, examine, saved
 from genloss_jax import metrics
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run to measure.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
-
 
 def run(workdir: str | Path, checkpoint: str = "last") -> dict[str, float]:
     """Measure a checkpoint, print the values beside those of real data, and return them.
@@ -25,12 +22,16 @@ def run(workdir: str | Path, checkpoint: str = "last") -> dict[str, float]:
     return values
 
 
-def main() -> None:
+def define_flags() -> None:
+    """Define what the command line takes."""
+    flags.DEFINE_string("workdir", None, "The run to measure.")
+    flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
+
+
+def main(values: flags.FlagValues) -> None:
     """Measure what the flags say."""
-    if not _WORKDIR.value:
-        raise ValueError("--workdir is missing; try --workdir=runs/digits")
-    run(_WORKDIR.value, _CHECKPOINT.value)
+    run(command.workdir(values), values.checkpoint)
 
 
 if __name__ == "__main__":
-    command.start(main)
+    command.start(main, define_flags)

@@ -25,13 +25,12 @@ def sampler(setup: training.Setup, num: int) -> Callable[[training.TrainState, j
 def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -> Examine:
     """Compile `state -> (metric values, picture)`: the same latents each time, so that pictures can be compared."""
     sample = sampler(setup, evaluator.num_samples)
-    key = jax.random.key(config.evaluation.seed)
     held_out = setup.dataset.test or setup.dataset.train
     rank = len(setup.dataset.shape) + 1
     real = held_out.read(np.arange(min(len(held_out), _SHOWN.get(rank, 0))))["x"]
 
     def examine(state):
-        samples = np.asarray(sample(state, key))
+        samples = np.asarray(sample(state, jax.random.key(config.evaluation.seed)))
         return evaluator.evaluate(samples), pictures.picture(samples[: _SHOWN.get(rank)], real)
 
     return examine

@@ -9,12 +9,6 @@ from absl import flags
 from experiments import command, examine, saved
 from genloss_jax.training import pictures
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run to sample from.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
-_NUM = flags.DEFINE_integer("num", 64, "How many samples.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
-_OUT = flags.DEFINE_string("out", "samples.png", "Where to: .png for a picture, .npy for the numbers.")
-
 SUFFIXES = (".png", ".npy")
 
 
@@ -42,12 +36,19 @@ def run(workdir: str | Path, out: str | Path, *, num: int = 64, seed: int = 0, c
     return samples
 
 
-def main() -> None:
+def define_flags() -> None:
+    """Define what the command line takes."""
+    flags.DEFINE_string("workdir", None, "The run to sample from.")
+    flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
+    flags.DEFINE_integer("num", 64, "How many samples.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)
+    flags.DEFINE_string("out", "samples.png", "Where to: .png for a picture, .npy for the numbers.")
+
+
+def main(values: flags.FlagValues) -> None:
     """Draw what the flags say."""
-    if not _WORKDIR.value:
-        raise ValueError("--workdir is missing; try --workdir=runs/digits")
-    run(_WORKDIR.value, _OUT.value, num=_NUM.value, seed=_SEED.value, checkpoint=_CHECKPOINT.value)
+    run(command.workdir(values), values.out, num=values.num, seed=values.seed, checkpoint=values.checkpoint)
 
 
 if __name__ == "__main__":
-    command.start(main)
+    command.start(main, define_flags)

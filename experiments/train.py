@@ -16,14 +16,6 @@ from experiments import command, examine, saved
 from genloss_jax import metrics, training
 from genloss_jax.training import pictures, records
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "What to train: a file such as configs/gan_digits.py (append :smoke for two quick steps). "
-    "Its fields are flags too: --config.loss=hinge --config.penalty.weight=10",
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives. An existing run is gone on with.")
-
 METRICS_FILE = "metrics.jsonl"
 EVALUATION = "evaluation/"
 
@@ -137,14 +129,23 @@ def _first_evaluation(path: Path) -> dict[str, float] | None:
         return next((line for line in map(json.loads, file) if any(name.startswith(EVALUATION) for name in line)), None)
 
 
-def main() -> None:
+def define_flags() -> None:
+    """Define what the command line takes."""
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "What to train: a file such as configs/gan_digits.py (append :smoke for two quick steps). "
+        "Its fields are flags too: --config.loss=hinge --config.penalty.weight=10",
+    )
+    flags.DEFINE_string("workdir", None, "Where the run lives. An existing run is gone on with.")
+
+
+def main(values: flags.FlagValues) -> None:
     """Train what the flags say."""
-    if _CONFIG.value is None:
+    if values.config is None:
         raise ValueError("--config is missing; try --config=configs/gan_digits.py")
-    if not _WORKDIR.value:
-        raise ValueError("--workdir is missing; try --workdir=runs/digits")
-    run(_CONFIG.value, _WORKDIR.value)
+    run(values.config, command.workdir(values))
 
 
 if __name__ == "__main__":
-    command.start(main)
+    command.start(main, define_flags)

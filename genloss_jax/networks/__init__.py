@@ -4,7 +4,6 @@ from genloss_jax.networks import convolution as convolution
 from genloss_jax.networks import initializers as initializers
 from genloss_jax.networks.adapters import from_linen as from_linen
 from genloss_jax.networks.adapters import from_nnx as from_nnx
-from genloss_jax.networks.classifier import DigitsClassifier as DigitsClassifier
 from genloss_jax.networks.mlp import MLP as MLP
 from genloss_jax.networks.network import Network as Network
 from genloss_jax.networks.network import from_function as from_function

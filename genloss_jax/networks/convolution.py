@@ -7,8 +7,9 @@ times slower, and vmapped weights (a grouped convolution) are slower still; see 
 - A convolution of stride 2 first moves each 2x2 block into channels (space to depth). A 4x4 kernel is then a 2x2
   kernel of stride 1, so four slices make the patches instead of sixteen, each a long contiguous run.
 - The slices are stacked on a new axis. XLA copies that at memory speed; a concatenation along channels it does not.
-- A transposed convolution is one matrix product and an overlap-add of four summands in block layout, then depth to
-  space: the exact adjoint of the above. Sixteen summands with strides cost ten times as much.
+- Where there are many channels, that 2x2 kernel takes Winograd's minimal filtering F(2, 2) along both axes: nine
+  products for 2x2 outputs instead of sixteen, with sums and differences only. Float32 rounding grows to a few 1e-6.
+- A transposed convolution is the transpose of all that, as JAX derives it.
 
 Layout is NHWC, kernels are HWIO. Padding is `(k - 1) // 2` zeros on every side, as in PyTorch's networks, so that
 stride 1 with odd k keeps the size and stride 2 halves it.
@@ -21,6 +22,8 @@ from jaxtyping import Array, Float
 
 IMPLEMENTATIONS = ("auto", "native", "patches")
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+# With fewer channels than this, minimal filtering spends more on its sums than it saves in products.
+_WINOGRAD_CHANNELS = 16
 
 
 def resolve(implementation: str) -> str:
@@ -78,11 +81,14 @@ def convolve(
         )
     if size == 1 and stride == 1 and groups == 1:
         return images @ kernel[0, 0]
-    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    if stride == 2 and size % 2 == 0 and groups == 1 and padded.shape[1] % 2 == padded.shape[2] % 2 == 0:
-        padded, kernel, stride = _to_blocks(padded), _kernel_to_blocks(kernel), 1
-        size = size // 2
-    return _patches_convolution(padded, kernel, size, stride, groups)
+    height, width = images.shape[1] + 2 * pad, images.shape[2] + 2 * pad
+    if stride == 2 and size % 2 == 0 and groups == 1 and height % 2 == width % 2 == 0:
+        kernel = _kernel_to_blocks(kernel)
+        many = min(group_channels, features) >= _WINOGRAD_CHANNELS
+        if size == 4 and many and images.shape[1] % 4 == images.shape[2] % 4 == 0:
+            return _winograd_convolution(images, kernel)
+        return _patches_convolution(_to_blocks(_padded(images, pad)), kernel, 1, 1)
+    return _patches_convolution(_padded(images, pad), kernel, stride, groups)
 
 
 def convolve_transposed(
@@ -119,27 +125,27 @@ def convolve_transposed(
             images, kernel[::-1, ::-1], (1, 1), (around, around), lhs_dilation=(2, 2), dimension_numbers=_DIMENSIONS
         )
     batch, height, width, _ = images.shape
-    half = size // 2
-    # [C, (a b)(p q O)]: each input pixel paints k/2 x k/2 blocks of 2x2 output pixels.
-    matrix = kernel.reshape(half, 2, half, 2, channels, features).transpose(4, 0, 2, 1, 3, 5)
-    painted = _matmul(images.reshape(-1, channels), matrix.reshape(channels, -1))
-    painted = painted.reshape(batch, height, width, half, half, 4 * features)
-    blocks = sum(
-        jnp.pad(painted[:, :, :, a, b], ((0, 0), (a, half - 1 - a), (b, half - 1 - b), (0, 0)))
-        for a in range(half)
-        for b in range(half)
-    )
-    pixels = _from_blocks(blocks, features)
-    return pixels[:, pad : pad + 2 * height, pad : pad + 2 * width]
+    swapped = kernel.transpose(0, 1, 3, 2)
+
+    def strided(outputs):
+        return convolve(outputs, swapped, stride=2, implementation="patches")
+
+    outputs_like = jax.ShapeDtypeStruct((batch, 2 * height, 2 * width, features), images.dtype)
+    (outputs,) = jax.linear_transpose(strided, outputs_like)(images)
+    return outputs
 
 
-def _patches_convolution(padded, kernel, size, stride, groups):
+def _padded(images, pad):
+    return jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+
+
+def _patches_convolution(padded, kernel, stride, groups):
     batch, height, width, channels = padded.shape
+    size, features = kernel.shape[0], kernel.shape[-1]
     new_height, new_width = (height - size) // stride + 1, (width - size) // stride + 1
     rows, columns = (new_height - 1) * stride + 1, (new_width - 1) * stride + 1
     slices = [padded[:, i : i + rows : stride, j : j + columns : stride] for i in range(size) for j in range(size)]
     patches = jnp.stack(slices, axis=3)
-    features = kernel.shape[-1]
     if groups == 1:
         out = _matmul(patches.reshape(-1, size * size * channels), kernel.reshape(-1, features))
     else:
@@ -147,6 +153,46 @@ def _patches_convolution(padded, kernel, size, stride, groups):
         matrix = kernel.reshape(size * size, channels // groups, groups, features // groups)
         out = jnp.einsum("mngc,ncgo->mgo", grouped, matrix)
     return out.reshape(batch, new_height, new_width, features)
+
+
+def _winograd_convolution(images, kernel):
+    """Convolve blocks of 2x2 pixels with a 2x2 kernel `[2, 2, (2 2 C), O]`, two by two outputs at a time.
+
+    Along one axis, with inputs x0, x1, x2 and weights w0, w1:
+    `y0 = x0 w0 + x1 w1 = (x0 - x1) w0 + x1 (w0 + w1)`, `y1 = x1 w0 + x2 w1 = x1 (w0 + w1) + (x2 - x1) w1`.
+    """
+    batch, height, width, channels = images.shape
+    tiles_high, tiles_wide, features = height // 4, width // 4, kernel.shape[-1]
+    # [B, tile, block of the tile, row of the block, tile, block, column, C]. The last tile is there for its first
+    # block only: it is the third block of the tile before it.
+    padded = jnp.pad(images, ((0, 0), (1, 3), (1, 3), (0, 0)))
+    blocks = padded.reshape(batch, tiles_high + 1, 2, 2, tiles_wide + 1, 2, 2, channels)
+    inputs = [part for rows in _differences(blocks, 1) for part in _differences(rows, 3)]
+    weights = [part for rows in _sums(kernel[0], kernel[1]) for part in _sums(rows[0], rows[1])]
+    products = [
+        part.transpose(0, 1, 3, 2, 4, 5).reshape(-1, 4 * channels) @ weight
+        for part, weight in zip(inputs, weights, strict=True)
+    ]
+    columns = [_outputs(products[3 * i : 3 * i + 3]) for i in range(3)]
+    tiles = _outputs(columns).reshape(batch, tiles_high, tiles_wide, 2, 2, features)
+    return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, features)
+
+
+def _differences(tiles, axis):
+    """Take x0 - x1, x1 and x2 - x1 of tiles along `axis`, whose two blocks are along `axis + 1`."""
+    first, second = (lax.index_in_dim(tiles, block, axis + 1, keepdims=False) for block in (0, 1))
+    length = tiles.shape[axis]
+    x0, x1 = (lax.slice_in_dim(x, 0, length - 1, axis=axis) for x in (first, second))
+    x2 = lax.slice_in_dim(first, 1, length, axis=axis)
+    return x0 - x1, x1, x2 - x1
+
+
+def _sums(w0, w1):
+    return w0, w0 + w1, w1
+
+
+def _outputs(products):
+    return jnp.stack([products[0] + products[1], products[1] + products[2]], axis=1)
 
 
 def _matmul(rows, matrix):
@@ -165,13 +211,6 @@ def _to_blocks(images):
     batch, height, width, channels = images.shape
     blocks = images.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
     return blocks.reshape(batch, height // 2, width // 2, 4 * channels)
-
-
-def _from_blocks(blocks, channels):
-    """Depth to space, the inverse of `_to_blocks`."""
-    batch, height, width, _ = blocks.shape
-    images = blocks.reshape(batch, height, width, 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    return images.reshape(batch, 2 * height, 2 * width, channels)
 
 
 def _kernel_to_blocks(kernel):

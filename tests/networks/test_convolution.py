@@ -22,6 +22,10 @@ CASES = [
 ]
 
 
+# Height, width, channels and features that take minimal filtering.
+WINOGRAD = [(8, 8, 16, 16), (4, 8, 20, 17), (12, 4, 16, 18)]
+
+
 def _draw(*shapes):
     rng = np.random.default_rng(0)
     return [jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in shapes]
@@ -123,6 +127,46 @@ def test_patches_have_second_derivatives_forward_mode_and_vmap():
         for i in ("patches", "native")
     ]
     np.testing.assert_allclose(*tangents, rtol=1e-4)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("height,width,channels,features", WINOGRAD)
+def test_minimal_filtering_equals_native_in_value_and_gradients(transposed, height, width, channels, features):
+    images, kernel = _draw((2, height, width, channels), (4, 4, channels, features))
+    if transposed:
+        images = images[:, : height // 2, : width // 2]
+    with jax.enable_x64(True):
+        images, kernel = np.float64(images), np.float64(kernel) / 16
+        results = []
+        for implementation in ("native", "patches"):
+
+            def function(x, k, implementation=implementation):
+                if transposed:
+                    return convolution.convolve_transposed(x, k, implementation=implementation)
+                return convolution.convolve(x, k, stride=2, implementation=implementation)
+
+            results.append(_value_and_grads(function, images, kernel))
+    for native, patches in zip(*results, strict=True):
+        np.testing.assert_allclose(patches, native, rtol=1e-10, atol=1e-10)
+
+
+def test_minimal_filtering_loses_little_in_float32():
+    images, kernel = _draw((2, 8, 8, 64), (4, 4, 64, 32))
+    kernel = kernel / 32
+    exact = _by_scipy(images, kernel, 2)
+    out = jax.jit(lambda x, k: convolution.convolve(x, k, stride=2, implementation="patches"))(images, kernel)
+    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_minimal_filtering_takes_nine_products_for_sixteen():
+    images, kernel = _draw((1, 8, 8, 16), (4, 4, 16, 16))
+    compiled = jax.jit(lambda x, k: convolution.convolve(x, k, stride=2, implementation="patches")).lower(
+        images, kernel
+    )
+    products = [line for line in compiled.as_text().splitlines() if "dot_general" in line]
+    # Plain patches would be one product of [16, 256] by [256, 16], with 16 / 9 times as many multiplications.
+    assert len(products) == 9
+    assert all("(tensor<4x64xf32>, tensor<64x16xf32>)" in line for line in products)
 
 
 def test_auto_is_patches_on_a_cpu_and_native_elsewhere(monkeypatch):

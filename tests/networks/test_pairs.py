@@ -224,16 +224,6 @@ def test_compiled_init_of_a_pair_equals_the_eager_one():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8), eager, compiled)
 
 
-def test_classifier_gives_logits_and_64_features():
-    network = networks.from_linen(networks.DigitsClassifier())
-    images = jnp.asarray(np.random.default_rng(0).standard_normal((5, 8, 8, 1)), jnp.float32)
-    params, state = jax.jit(network.init)(jax.random.key(0), images)
-    (logits, features), _ = network.apply(params, state, images)
-    assert logits.shape == (5, 10) and features.shape == (5, 64) and state == {}
-    head = next(layer for layer in params.values() if layer["kernel"].shape == (64, 10))
-    np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"][None], rtol=1e-4, atol=1e-5)
-
-
 def test_mlp_without_hidden_layers_is_its_dense_layer():
     network = networks.from_linen(networks.MLP((), 3))
     x = _latents(4)

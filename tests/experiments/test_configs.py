@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import jax
 import pytest
 
 from experiments import evaluate, sample, train
@@ -85,7 +86,7 @@ def test_each_option_composes_with_the_rest(field, value):
     config.data.batch_size = 4
     config.update_from_flattened_dict({field: value})
     setup = training.from_config(config)
-    state, metrics = setup.step(setup.state(0), {"x": setup.stream(0).read(1)["x"][0]})
+    state, metrics = jax.jit(setup.step)(setup.state(0), {"x": setup.stream(0).read(1)["x"][0]})
     assert int(state.step) == 1
     assert all(bool(abs(metric) < 1e6) for metric in metrics.values())
 

@@ -10,6 +10,7 @@ place, most of all inside `scan` and under `vmap`, and to be faster than PyTorch
 """
 
 import functools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +50,7 @@ LAYERS = (
 )
 
 
-def run(layers: tuple[Layer, ...], *, repetitions: int, whole_step: bool = True) -> list[dict[str, Any]]:
+def run(layers: tuple[Layer, ...], *, repetitions: int, whole_step: bool = True) -> Iterator[list[dict[str, Any]]]:
     """Measure and print.
 
     Args:
@@ -57,17 +58,15 @@ def run(layers: tuple[Layer, ...], *, repetitions: int, whole_step: bool = True)
         repetitions: measurements of each contestant, in turn.
         whole_step: also measure the whole training step.
 
-    Returns:
-        One row per layer or step, place and contestant.
+    Yields:
+        For each layer or step and place, one row per contestant.
     """
-    rows: list[dict[str, Any]] = []
     for layer in layers:
         for place in ("alone", "scan", "vmap"):
-            rows += _rows(str(layer), place, _measure.interleave(_layer(layer, place), repetitions))
+            yield _rows(str(layer), place, _measure.interleave(_layer(layer, place), repetitions))
     if whole_step:
         for place in ("alone", "scan"):
-            rows += _rows("dcgan-32 step", place, _measure.interleave(_step(place), repetitions))
-    return rows
+            yield _rows("dcgan-32 step", place, _measure.interleave(_step(place), repetitions))
 
 
 def _rows(what: str, place: str, seconds: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -202,8 +201,11 @@ def _by_threads(call):
 def main() -> None:
     """Measure what the flags say and write the table."""
     values = flags.FLAGS
-    rows = run(LAYERS if values.layers else (), repetitions=values.repetitions, whole_step=values.whole_step)
-    _measure.write_table(values.output, rows)
+    rows: list[dict[str, Any]] = []
+    for more in run(LAYERS if values.layers else (), repetitions=values.repetitions, whole_step=values.whole_step):
+        rows += more
+        # Native convolutions inside `scan` take minutes: keep what there is.
+        _measure.write_table(values.output, rows)
     print(values.output)
 
 

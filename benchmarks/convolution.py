@@ -23,7 +23,7 @@ from genloss_jax.networks import convolution
 
 IMPLEMENTATIONS = ("native", "patches")
 CASE = step_time.CASES["dcgan-32"]
-SCAN_LENGTH = 4
+SCAN_LENGTH = 2
 MEMBERS = 4
 
 

@@ -39,8 +39,8 @@ def get_config() -> ConfigDict:
     config.loss = "non_saturating"  # python -m genloss_jax.losses.catalog lists them
 
     config.penalty = penalty = ConfigDict()  # on the critic
-    penalty.name = ""  # one or several, joined by "+": r1+r2
-    penalty.weight = 0.0
+    penalty.name = "r1"  # one or several, joined by "+": r1+r2
+    penalty.weight = 0.0  # 0: no penalty, and no time spent on it
     penalty.every = 1  # steps between evaluations (lazy regularisation)
 
     config.generator_penalty = generator_penalty = ConfigDict()

@@ -88,7 +88,8 @@ def named(what: str, config: Any, table: Mapping[str, Penalty]) -> dict[str, Pen
 
     Args:
         what: how errors call them.
-        config: `name` holds names joined by "+", or "" for none; `every` the steps between evaluations.
+        config: `name` holds names joined by "+", or "" for none; `every` the steps between evaluations; a `weight`
+            of 0 switches them off.
         table: the penalties to choose from.
 
     Returns:
@@ -98,4 +99,5 @@ def named(what: str, config: Any, table: Mapping[str, Penalty]) -> dict[str, Pen
         ValueError: if a name is not in the table.
     """
     names = [name for name in config.name.split("+") if name]
-    return {name: look_up(what, name, table)._replace(every=config.every) for name in names}
+    terms = {name: look_up(what, name, table)._replace(every=config.every) for name in names}
+    return terms if config.weight else {}

@@ -84,11 +84,19 @@ def test_paper_values_of_dcgan_at_64_pixels():
 def test_each_option_composes_with_the_rest(field, value):
     config = config_of("r3gan_ring", "smoke")
     config.data.batch_size = 4
+    config.generator_penalty.weight = 0.1
     config.update_from_flattened_dict({field: value})
     setup = training.from_config(config)
     state, metrics = jax.jit(setup.step)(setup.state(0), {"x": setup.stream(0).read(1)["x"][0]})
     assert int(state.step) == 1
     assert all(bool(abs(metric) < 1e6) for metric in metrics.values())
+
+
+def test_a_penalty_is_there_if_it_has_a_weight():
+    config = config_of("gan_ring", "smoke")
+    assert "r1_weight" not in training.from_config(config).hyper
+    config.penalty.weight = 10.0
+    assert training.from_config(config).hyper["r1_weight"] == 10.0
 
 
 def test_data_of_one_config_is_loaded_by_its_own_name():

@@ -37,6 +37,7 @@ def run(
     label: str = "",
     overrides: str = "",
     note: Callable[[str], object] = print,
+    keep: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
 ) -> list[dict[str, Any]]:
     """Train and evaluate a config with many seeds.
 
@@ -48,6 +49,7 @@ def run(
         label: the config's name, for the table.
         overrides: what was changed in it, for the table.
         note: takes a line of progress at a time.
+        keep: takes the rows of each group of members as it ends, so that a long study loses nothing if it is killed.
 
     Returns:
         One row per seed and evaluation.
@@ -90,6 +92,7 @@ def run(
                 )
             means = {name: np.mean([own[name] for own in values]) for name in evaluator.directions}
             text = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+            keep(rows[-len(group) :])
             note(f"seeds {group[0]}..{group[-1]} step {step}/{total_steps}, {seconds:.0f} s: {text}")
     return rows
 
@@ -165,8 +168,8 @@ def main() -> None:
         label=config_flags.get_config_filename(values["config"]),
         overrides=json.dumps(overrides, sort_keys=True) if overrides else "",
         note=partial(print, flush=True),
+        keep=partial(_measure.append_table, values.output),
     )
-    _measure.append_table(values.output, rows)
     print(summary(rows, metrics.evaluator(training.from_config(config).dataset, config)))
     print(values.output)
 

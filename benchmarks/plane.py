@@ -8,6 +8,7 @@ every metric with its standard error over seeds, beside what real examples get, 
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from ml_collections import config_flags
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks import _measure
 from genloss_jax import metrics, training
@@ -38,6 +40,7 @@ def run(
     overrides: str = "",
     note: Callable[[str], object] = print,
     keep: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
+    advance: Callable[[int], object] = lambda steps: None,
 ) -> list[dict[str, Any]]:
     """Train and evaluate a config with many seeds.
 
@@ -50,6 +53,7 @@ def run(
         overrides: what was changed in it, for the table.
         note: takes a line of progress at a time.
         keep: takes the rows of each group of members as it ends, so that a long study loses nothing if it is killed.
+        advance: takes how many steps a group has just taken; each group takes `total_steps`.
 
     Returns:
         One row per seed and evaluation.
@@ -71,7 +75,7 @@ def run(
     for first in range(0, len(seeds), members):
         group = list(seeds[first : first + members])
         began = time.perf_counter()
-        for step, states in train(setup, group, stops, per_dispatch):
+        for step, states in train(setup, group, stops, per_dispatch, advance):
             seconds = time.perf_counter() - began
             values = evaluate(setup, evaluator, states, group)
             for seed, own in zip(group, values, strict=True):
@@ -98,7 +102,11 @@ def run(
 
 
 def train(
-    setup: training.Setup, seeds: Sequence[int], stops: Sequence[int], steps_per_dispatch: int
+    setup: training.Setup,
+    seeds: Sequence[int],
+    stops: Sequence[int],
+    steps_per_dispatch: int,
+    advance: Callable[[int], object] = lambda steps: None,
 ) -> Iterator[tuple[int, training.TrainState]]:
     """Train one member per seed, together.
 
@@ -107,6 +115,7 @@ def train(
         seeds: one per member: of its parameters, as in `Setup.state`, and of its batches, as in `Setup.stream`.
         stops: when to hand over, ascending.
         steps_per_dispatch: steps in one call of the program.
+        advance: takes the number of steps of each call as it ends.
 
     Yields:
         `(step, states)` at each stop, the leaves of the states with a leading axis of members. They are consumed by
@@ -129,8 +138,10 @@ def train(
             length = min(steps_per_dispatch, stop - step)
             own = [stream.read(length) for stream in streams]
             states = several(states, jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *own))
+            jax.block_until_ready(states)
             step += length
-        yield step, jax.block_until_ready(states)
+            advance(length)
+        yield step, states
 
 
 def evaluate(
@@ -160,16 +171,20 @@ def main() -> None:
         raise ValueError("--config is missing; try --config=configs/r3gan_ring.py")
     config = values.config
     overrides = config_flags.get_override_values(values["config"])
-    rows = run(
-        config,
-        range(values.first_seed, values.first_seed + values.seeds),
-        members=values.members,
-        evaluations=values.evaluations,
-        label=config_flags.get_config_filename(values["config"]),
-        overrides=json.dumps(overrides, sort_keys=True) if overrides else "",
-        note=partial(print, flush=True),
-        keep=partial(_measure.append_table, values.output),
-    )
+    groups = math.ceil(values.seeds / values.members)
+    with Progress(TextColumn("steps"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task("steps", total=groups * config.training.total_steps)
+        rows = run(
+            config,
+            range(values.first_seed, values.first_seed + values.seeds),
+            members=values.members,
+            evaluations=values.evaluations,
+            label=config_flags.get_config_filename(values["config"]),
+            overrides=json.dumps(overrides, sort_keys=True) if overrides else "",
+            note=partial(progress.console.print, markup=False, highlight=False),
+            keep=partial(_measure.append_table, values.output),
+            advance=partial(progress.advance, task),
+        )
     print(summary(rows, metrics.evaluator(training.from_config(config).dataset, config)))
     print(values.output)
 

@@ -196,10 +196,11 @@ def test_plane_members_are_the_runs_of_their_seeds(config):
 
 
 def test_plane_gives_a_row_per_seed_and_evaluation(config):
-    lines = []
-    rows = plane.run(config, [0, 1, 2], members=2, evaluations=2, label="ring", note=lines.append)
+    lines, steps = [], []
+    rows = plane.run(config, [0, 1, 2], members=2, evaluations=2, label="ring", note=lines.append, advance=steps.append)
     assert [(row["seed"], row["step"]) for row in rows] == [(0, 2), (1, 2), (0, 4), (1, 4), (2, 2), (2, 4)]
     assert len(lines) == 4
+    assert sum(steps) == 2 * 4
     evaluator = metrics.evaluator(training.from_config(config).dataset, config)
     last = [float(row["reverse_kl"]) for row in rows if row["step"] == 4]
     assert f"{np.mean(last):.4g}" in plane.summary(rows, evaluator)

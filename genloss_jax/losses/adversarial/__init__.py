@@ -29,5 +29,6 @@ from genloss_jax.losses.adversarial._registry import get as get
 from genloss_jax.losses.adversarial._registry import names as names
 from genloss_jax.losses.adversarial._registry import switch as switch
 from genloss_jax.losses.adversarial._relativistic import relativistic as relativistic
+from genloss_jax.losses.adversarial._relativistic import relativistic_paired as relativistic_paired
 from genloss_jax.losses.adversarial._wide import multi_hinge as multi_hinge
 from genloss_jax.losses.adversarial._wide import realness as realness

@@ -33,6 +33,7 @@ _LOSSES: dict[str, AdversarialLoss] = {
         for suffix, base in _RELATIVISTIC_BASES.items()
         for kind in _relativistic.RELATIVISTIC_KINDS
     },
+    "relativistic_paired": _relativistic.relativistic_paired,
     "kl_wasserstein": _batchwise.kl_wasserstein,
     "cumulant": _batchwise.cumulant(beta=0.5, gamma=0.5),
     "softmax": _batchwise.softmax,

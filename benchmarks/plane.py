@@ -181,7 +181,7 @@ def main() -> None:
             evaluations=values.evaluations,
             label=config_flags.get_config_filename(values["config"]),
             overrides=json.dumps(overrides, sort_keys=True) if overrides else "",
-            note=partial(progress.console.print, markup=False, highlight=False),
+            note=partial(progress.console.print, markup=False, highlight=False, soft_wrap=True),
             keep=partial(_measure.append_table, values.output),
             advance=partial(progress.advance, task),
         )

@@ -9,5 +9,5 @@ from configs import base, r3gan_ring
 def get_config(variant: str = ""):
     config = r3gan_ring.get_config()
     config.data.name = "grid"
-    config.penalty.weight = 0.1
+    config.schedule.anneal.penalty_weight.factor = 1e-2
     return base.finish(config, variant)

@@ -10,10 +10,10 @@ def get_config(variant: str = ""):
     config = gan_ring.get_config()
     config.loss = "relativistic_paired"
     config.penalty.name = "r1+r2"
-    config.penalty.weight = 0.01
+    config.penalty.weight = 0.1
     config.optimizer.learning_rate = 3e-3
     config.schedule.anneal.learning_rate.shape = "cosine"
     config.schedule.anneal.learning_rate.factor = 0.0
     config.schedule.anneal.penalty_weight.shape = "geometric"
-    config.schedule.anneal.penalty_weight.factor = 1e-2
+    config.schedule.anneal.penalty_weight.factor = 1e-3
     return base.finish(config, variant)

@@ -37,7 +37,7 @@ def _gaussians(key):
 
     means = (jax.random.normal(each, (3,)) for each in (mean_x_key, mean_y_key))
     (mean_x, mean_y), (cov_x, cov_y) = means, (covariance(cov_x_key), covariance(cov_y_key))
-    return Example(divergences.gaussian_wasserstein_squared_distance, (mean_x, cov_x, mean_y, cov_y), (False,) * 4)
+    return Example(divergences.gaussian_wasserstein_squared_distance, (mean_x, cov_x, mean_y, cov_y), (None,) * 4)
 
 
 def _distributions(call):

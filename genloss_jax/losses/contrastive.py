@@ -1,0 +1,1 @@
+"""Contrastive losses, the conditional ones of GANs, and bounds on mutual information."""

@@ -1,0 +1,1 @@
+"""Losses of normalizing flows: change of variables, dequantisation, and divergences between densities."""

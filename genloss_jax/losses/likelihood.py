@@ -1,0 +1,1 @@
+"""Negative log-likelihoods of data under output distributions, in nats per example."""

@@ -1,0 +1,1 @@
+"""Losses of models with latent variables: divergences, evidence bounds, regularisers, discrete codes."""

@@ -97,7 +97,7 @@ def ruler(dataset: Dataset, kind: str, seed: int = 0) -> Ruler:
         gap, error = values.get(GAP, 0.0), values.get(GAP + STANDARD_ERROR, 0.0)
         if kind != "estimate" and gap < -_SURE * error:
             sentences.append(
-                f"impossible: the log-likelihood lies {-gap:.3g} ± {error:.2g} nats above that of the data's own density"
+                f"impossible: the log-likelihood is {-gap:.3g} ± {error:.2g} nats above what the true density gets"
             )
         mass = values.get(MASS, 1.0)
         # A bound lies below its density, so that its mass may be less than 1 but not more.

@@ -1,1 +1,0 @@
-"""Negative log-likelihoods of data under output distributions, in nats per example."""

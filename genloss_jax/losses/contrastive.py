@@ -1,1 +1,0 @@
-"""Contrastive losses, the conditional ones of GANs, and bounds on mutual information."""

@@ -1,1 +1,0 @@
-"""Losses of models with latent variables: divergences, evidence bounds, regularisers, discrete codes."""

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from genloss_jax.losses._shared import check_values
+
 # --- Data under a density ---
 
 
@@ -31,7 +33,7 @@ def change_of_variables_nll(
     References:
         Dinh et al. 2017, "Density estimation using Real NVP", equation 2.
     """
-    _check_densities(base_log_prob=base_log_prob, log_det=log_det)
+    check_values(base_log_prob=base_log_prob, log_det=log_det)
     return -(base_log_prob + log_det)
 
 
@@ -98,7 +100,7 @@ def variational_dequantization_loss(
         Ho et al. 2019, "Flow++", section 3.1; Hoogeboom et al. 2020, "Learning discrete distributions by
         dequantization".
     """
-    _check_densities(data_log_prob=data_log_prob, noise_log_prob=noise_log_prob)
+    check_values(data_log_prob=data_log_prob, noise_log_prob=noise_log_prob)
     return noise_log_prob - data_log_prob
 
 
@@ -126,7 +128,7 @@ def reverse_kl_loss(log_q: Float[Array, " batch"], log_p: Float[Array, " batch"]
     References:
         Papamakarios et al. 2021, "Normalizing flows for probabilistic modeling and inference", section 2.3.2.
     """
-    _check_densities(log_q=log_q, log_p=log_p)
+    check_values(log_q=log_q, log_p=log_p)
     return log_q - log_p
 
 
@@ -150,7 +152,7 @@ def forward_kl_loss(log_p: Float[Array, " batch"], log_q: Float[Array, " batch"]
     References:
         Papamakarios et al. 2021, "Normalizing flows for probabilistic modeling and inference", section 2.3.1.
     """
-    _check_densities(log_p=log_p, log_q=log_q)
+    check_values(log_p=log_p, log_q=log_q)
     return log_p - log_q
 
 
@@ -186,7 +188,7 @@ def alpha_divergence_loss(
     References:
         Minka 2005, "Divergence measures and message passing", section 2 (his D_alpha with p first).
     """
-    _check_densities(log_q=log_q, log_p=log_p)
+    check_values(log_q=log_q, log_p=log_p)
     dtype = jnp.result_type(log_q, log_p)
     wide = jnp.promote_types(dtype, jnp.float32)
     log_w = log_p.astype(wide) - log_q.astype(wide)
@@ -210,15 +212,3 @@ def _mean_growth(rate):
     small = jnp.abs(rate) < 1e-2
     safe, tiny = jnp.where(small, 1.0, rate), jnp.where(small, rate, 0.0)
     return jnp.where(small, 1 + tiny / 2 * (1 + tiny / 3 * (1 + tiny / 4 * (1 + tiny / 5))), jnp.expm1(safe) / safe)
-
-
-def _check_densities(**arrays):
-    """Raise unless all arrays hold one floating number per example of the same batch."""
-    (first, reference), *_ = arrays.items()
-    for name, array in arrays.items():
-        if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
-            raise ValueError(f"{name} must be a floating array; got dtype {jnp.result_type(array)}.")
-        if jnp.ndim(array) != 1:
-            raise ValueError(f"{name} must hold one number per example, shape (B,); got shape {jnp.shape(array)}.")
-        if jnp.shape(array) != jnp.shape(reference):
-            raise ValueError(f"{name} must have the shape of {first}, {jnp.shape(reference)}; got {jnp.shape(array)}.")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from genloss_jax.losses._shared import Scalar, check_examples, check_positive
 from genloss_jax.losses.contrastive._shared import (
     AxisName,
     check_labels,
@@ -17,7 +18,6 @@ from genloss_jax.losses.contrastive._shared import (
     similarities,
 )
 from genloss_jax.losses.likelihood import categorical_nll
-from genloss_jax.losses.penalties._shared import Scalar, check_examples, check_positive
 
 
 def conditional_contrastive_loss(

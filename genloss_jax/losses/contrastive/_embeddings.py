@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from genloss_jax.losses._shared import Scalar, check_examples, check_positive, root, squared_norm
 from genloss_jax.losses.contrastive._scores import info_nce_loss
 from genloss_jax.losses.contrastive._shared import (
     AxisName,
@@ -16,7 +17,6 @@ from genloss_jax.losses.contrastive._shared import (
     same_label,
     similarities,
 )
-from genloss_jax.losses.penalties._shared import Scalar, check_examples, check_positive, root, squared_norm
 
 
 def nt_xent_loss(

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from genloss_jax.losses._shared import check_examples
 from genloss_jax.losses.contrastive._shared import AxisName, is_own, pick
-from genloss_jax.losses.penalties._shared import check_examples
 
 
 def info_nce_loss(

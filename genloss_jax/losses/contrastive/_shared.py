@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from genloss_jax.losses.penalties._shared import check_examples, unit_rows
+from genloss_jax.losses._shared import check_examples, unit_rows
 
 AxisName = str | tuple[str, ...] | None
 """Name of the mapped axis over devices, or None for a batch that lies on one."""

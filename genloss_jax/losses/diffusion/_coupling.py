@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from genloss_jax.losses._shared import at_least_float32
 from genloss_jax.losses.diffusion._shared import Scalar, check_examples
 from genloss_jax.losses.divergences import _transport
-from genloss_jax.losses.penalties._shared import at_least_float32
 
 
 def independent(

@@ -3,13 +3,11 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from genloss_jax.losses.penalties._shared import check_examples as check_examples
-from genloss_jax.losses.penalties._shared import check_positive as check_positive
-from genloss_jax.losses.penalties._shared import normal_like as normal_like
-from genloss_jax.losses.penalties._shared import squared_norm as squared_norm
-
-Scalar = float | int | Float[Array, ""]
-"""A hyperparameter: a plain number, or a traced array without axes."""
+from genloss_jax.losses._shared import Scalar as Scalar
+from genloss_jax.losses._shared import check_examples as check_examples
+from genloss_jax.losses._shared import check_positive as check_positive
+from genloss_jax.losses._shared import normal_like as normal_like
+from genloss_jax.losses._shared import squared_norm as squared_norm
 
 
 def check_numbers(examples_name: str, examples: Array, **numbers: Array) -> None:

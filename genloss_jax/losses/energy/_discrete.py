@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from genloss_jax.losses._shared import check_examples
 from genloss_jax.losses.energy._shared import EnergyFn, evaluate, evaluate_draws
-from genloss_jax.losses.penalties._shared import check_examples
 
 
 def pseudo_likelihood_loss(energy_fn: EnergyFn, x: Float[Array, "batch *event"]) -> Float[Array, " batch"]:

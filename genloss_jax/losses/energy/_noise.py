@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genloss_jax.losses.energy._shared import EnergyFn, check_values, evaluate, evaluate_draws
-from genloss_jax.losses.penalties._shared import Scalar, check_examples, check_positive, normal_like
+from genloss_jax.losses._shared import Scalar, check_examples, check_positive, check_values, normal_like
+from genloss_jax.losses.energy._shared import EnergyFn, evaluate, evaluate_draws
 
 
 def noise_contrastive_loss(

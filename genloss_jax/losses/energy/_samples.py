@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from genloss_jax.losses._shared import Scalar, check_examples, check_positive, check_values, squared_norm
 from genloss_jax.losses.energy._shared import (
     EnergyFn,
     PerExample,
-    check_values,
     evaluate,
     for_each_example,
 )
 from genloss_jax.losses.likelihood import categorical_nll
-from genloss_jax.losses.penalties._shared import Scalar, check_examples, check_positive, squared_norm
 
 
 def contrastive_divergence_loss(

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from genloss_jax.losses._shared import Scalar, check_examples, check_positive, normal_like, squared_norm
 from genloss_jax.losses.divergences import rbf_kernel
 from genloss_jax.losses.energy._shared import PerExample, ScoreFn, for_each_example
-from genloss_jax.losses.penalties._shared import Scalar, check_examples, check_positive, normal_like, squared_norm
 
 
 def score_matching_loss(score_fn: ScoreFn, x: Float[Array, "batch *event"]) -> Float[Array, " batch"]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from genloss_jax.losses.penalties._shared import Scalar, check_examples
+from genloss_jax.losses._shared import Scalar
 
 EnergyFn = Callable[[Float[Array, "batch ..."]], Float[Array, " batch"]]
 """Maps a batch of points to one energy per example, low on data."""
@@ -15,14 +15,6 @@ ScoreFn = Callable[[Float[Array, "batch ..."]], Float[Array, "batch ..."]]
 
 PerExample = Scalar | Float[Array, " batch"]
 """A hyperparameter for all examples, or one for each."""
-
-
-def check_values(**arrays: Array) -> None:
-    """Raise unless all arrays hold one floating number per example of the same batch."""
-    for name, array in arrays.items():
-        if jnp.ndim(array) != 1:
-            raise ValueError(f"{name} must hold one number per example, shape (B,); got shape {jnp.shape(array)}.")
-    check_examples(**arrays)
 
 
 def evaluate(energy_fn: EnergyFn, x: Float[Array, "batch *event"]) -> Float[Array, " batch"]:

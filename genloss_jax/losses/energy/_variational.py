@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from genloss_jax._names import look_up
-from genloss_jax.losses.energy._shared import EnergyFn, check_values, evaluate
-from genloss_jax.losses.penalties._shared import Scalar, check_examples, check_positive, normal_like, squared_norm
+from genloss_jax.losses._shared import Scalar, check_examples, check_positive, check_values, normal_like, squared_norm
+from genloss_jax.losses.energy._shared import EnergyFn, evaluate
 
 
 class _Witness(NamedTuple):

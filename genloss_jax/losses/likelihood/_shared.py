@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Scalar = float | int | Float[Array, ""]
-"""A hyperparameter: a plain number, or a traced array without axes."""
+from genloss_jax.losses._shared import Scalar as Scalar
+from genloss_jax.losses._shared import check_examples as check_examples
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -34,16 +34,6 @@ def check_shape(name: str, array: Array, shape: tuple[int, ...], reference: str)
     """Raise unless the array has the shape that follows from `reference`."""
     if jnp.shape(array) != shape:
         raise ValueError(f"{name} must have shape {shape} to match {reference}; got {jnp.shape(array)}.")
-
-
-def check_examples(**arrays: Array) -> None:
-    """Raise unless all arrays are floating and share one shape with a leading batch axis."""
-    check_floating(**arrays)
-    (first, reference), *_ = arrays.items()
-    for name, array in arrays.items():
-        if jnp.ndim(array) == 0:
-            raise ValueError(f"{name} must have a leading batch axis; got a scalar.")
-        check_shape(name, array, jnp.shape(reference), first)
 
 
 def check_classes(name: str, logits: Array) -> None:

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from genloss_jax.losses.penalties._shared import Scalar as Scalar
-from genloss_jax.losses.penalties._shared import at_least_float32 as at_least_float32
-from genloss_jax.losses.penalties._shared import check_examples as check_examples
-from genloss_jax.losses.penalties._shared import check_positive as check_positive
-from genloss_jax.losses.penalties._shared import per_example as per_example
+from genloss_jax.losses._shared import Scalar as Scalar
+from genloss_jax.losses._shared import at_least_float32 as at_least_float32
+from genloss_jax.losses._shared import check_examples as check_examples
+from genloss_jax.losses._shared import check_positive as check_positive
+from genloss_jax.losses._shared import per_example as per_example
 
 
 def check_axes(axes: str, **arrays: Array) -> None:

@@ -67,9 +67,9 @@ def get_config() -> ConfigDict:
     vae.noisy_samples = True  # sample p(x | z), or its mean
 
     config.flow = flow = ConfigDict()
-    flow.layer = "coupling"  # coupling, autoregressive
+    flow.layer = "coupling"  # coupling, autoregressive, glow
     flow.transformer = "spline"  # affine, spline
-    flow.num_layers = 6  # each with a network of its own
+    flow.num_layers = 6  # each with a network of its own; of a glow, at each of two resolutions
     flow.num_bins = 16  # of a spline
     flow.bound = 4.0  # a spline bends [-bound, bound], in standard deviations of the layer's input
     flow.max_log_scale = 4.0  # bound on the log-scale of an affine map

@@ -18,6 +18,7 @@ def get_config(variant: str = ""):
     config.optimizer.b1 = 0.9
     config.schedule.anneal.learning_rate = base.path("cosine", 0.0)
     config.schedule.ema_decay = 0.999
-    config.training.total_steps = 10_000
+    config.training.total_steps = 2500
+    config.training.evaluate_every_steps = 500
     config.training.steps_per_dispatch = 50
     return base.finish(config, variant)

@@ -58,6 +58,38 @@ def get_config() -> ConfigDict:
     inputs.pack = 1  # examples per critic input
     config.top_k = 1.0  # share of the samples that train the generator
 
+    config.vae = vae = ConfigDict()
+    vae.bound = "elbo"  # elbo, iwae, renyi
+    vae.num_samples = 1  # latents per example while training
+    vae.num_evaluation_samples = 64  # of the bound that is reported
+    vae.beta = 1.0  # weight of the divergence in the elbo
+    vae.alpha = 0.5  # order of the Rényi bound
+    vae.noisy_samples = True  # sample p(x | z), or its mean
+
+    config.flow = flow = ConfigDict()
+    flow.layer = "coupling"  # coupling, autoregressive, glow
+    flow.transformer = "spline"  # affine, spline
+    flow.num_layers = 6  # each with a network of its own; of a glow, at each of two resolutions
+    flow.num_bins = 16  # of a spline
+    flow.bound = 4.0  # a spline bends [-bound, bound], in standard deviations of the layer's input
+    flow.max_log_scale = 4.0  # bound on the log-scale of an affine map
+
+    config.diffusion = diffusion = ConfigDict()
+    diffusion.process = "flow_matching"  # flow_matching, ddpm, edm
+    diffusion.path = "linear"  # of flow matching: linear, trigonometric
+    diffusion.coupling = "independent"  # of flow matching: independent, optimal_transport
+    diffusion.prediction = "noise"  # of ddpm: noise, data, velocity
+    diffusion.min_snr = False  # whether ddpm weighs its squared error
+    diffusion.min_snr_gamma = 5.0
+    diffusion.sigma_data = 0.0  # standard deviation of the data in edm; 0: measured
+    diffusion.sigma_min = 0.002  # noise of edm at the end of the way back, in the unit of the data
+    diffusion.sigma_max = 80.0  # and at its beginning
+    diffusion.log_sigma_mean = -1.2  # of the noise that edm trains on
+    diffusion.log_sigma_std = 1.2
+    diffusion.sampler = "rk4"  # euler, heun, rk4, ancestral
+    diffusion.num_steps = 50  # of the sampler
+    diffusion.num_likelihood_steps = 50  # of the Runge-Kutta method in the likelihood
+
     config.optimizer = optimizer = ConfigDict()
     optimizer.name = "adam"  # adam, rmsprop, sgd, optimistic_adam
     optimizer.learning_rate = 2e-4
@@ -104,6 +136,13 @@ def player(averaged: bool = False) -> ConfigDict:
     own.clip_weights = 0.0  # bound on each weight after each move; 0: none
     own.averaged = averaged  # sample with the moving average of its parameters
     return own
+
+
+def single_player(config: ConfigDict) -> ConfigDict:
+    """Put one player, the model, in the place of the two of a game."""
+    config.players = ConfigDict()
+    config.players.model = player(averaged=True)
+    return config
 
 
 def path(shape: str = "none", factor: float = 1.0) -> ConfigDict:

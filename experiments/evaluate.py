@@ -5,7 +5,6 @@ from pathlib import Path
 from absl import flags
 
 from experiments import command, examine, saved
-from genloss_jax import metrics
 
 
 def run(workdir: str | Path, checkpoint: str = "last") -> dict[str, float]:
@@ -18,7 +17,7 @@ def run(workdir: str | Path, checkpoint: str = "last") -> dict[str, float]:
     found = saved.load(workdir, checkpoint)
     values, _ = examine.examiner(found.setup, found.evaluator, found.config)(found.state)
     print(f"step {found.step} of {workdir}, {found.evaluator.num_samples} samples")
-    print(metrics.table(values, found.evaluator))
+    print(examine.report(values, found.evaluator))
     return values
 
 

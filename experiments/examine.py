@@ -16,6 +16,19 @@ _SHOWN = {4: 100, 2: 2500}
 Examine = Callable[[training.TrainState], tuple[dict[str, float], np.ndarray]]
 
 
+def evaluator(setup: training.Setup, config: Any) -> metrics.Evaluator:
+    """Choose what to measure of a run: samples by what the data offers, and the density where the model has one."""
+    objective = setup.objective
+    kind = objective.log_prob_kind if objective.log_prob else ""
+    return metrics.evaluator(setup.dataset, config, log_prob_kind=kind)
+
+
+def report(values: dict[str, float], evaluator: metrics.Evaluator) -> str:
+    """Lay out the values beside their floors, and below them what cannot be true."""
+    alarms = evaluator.ruler.alarms(values) if evaluator.ruler else []
+    return "\n".join([metrics.table(values, evaluator), *alarms])
+
+
 def sampler(setup: training.Setup, num: int) -> Callable[[training.TrainState, jax.Array], jax.Array]:
     """Compile `(state, key) -> samples [num, ...]`, with the averaged parameters where there are any."""
     sample = jax.jit(partial(setup.objective.sample, num=num))
@@ -25,12 +38,16 @@ def sampler(setup: training.Setup, num: int) -> Callable[[training.TrainState, j
 def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -> Examine:
     """Compile `state -> (metric values, picture)`: the same latents each time, so that pictures can be compared."""
     sample = sampler(setup, evaluator.num_samples)
+    log_prob = None if setup.objective.log_prob is None else jax.jit(setup.objective.log_prob)
     held_out = setup.dataset.test or setup.dataset.train
     rank = len(setup.dataset.shape) + 1
     real = held_out.read(np.arange(min(len(held_out), _SHOWN.get(rank, 0))))["x"]
 
     def examine(state):
         samples = np.asarray(sample(state, jax.random.key(config.evaluation.seed)))
-        return evaluator.evaluate(samples), pictures.picture(samples[: _SHOWN.get(rank)], real)
+        values = evaluator.evaluate(samples)
+        if evaluator.ruler and log_prob:
+            values |= evaluator.ruler.measure(partial(log_prob, training.sampling_params(state), state.aux))
+        return values, pictures.picture(samples[: _SHOWN.get(rank)], real)
 
     return examine

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from experiments import examine
 from genloss_jax import metrics, training
 
 
@@ -47,7 +48,7 @@ def load(workdir: str | Path, checkpoint: str = "last") -> Saved:
         raise ValueError(f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it")
     config = ConfigDict(json.loads(path.read_text())).lock()
     setup = training.from_config(config)
-    evaluator = metrics.evaluator(setup.dataset, config)
+    evaluator = examine.evaluator(setup, config)
     template = jax.eval_shape(lambda: setup.state(config.seed))
     with checkpoints_of(workdir, config, evaluator) as checkpoints:
         steps = checkpoints.steps()

@@ -13,7 +13,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import command, examine, saved
-from genloss_jax import metrics, training
+from genloss_jax import training
 from genloss_jax.training import pictures, records
 
 METRICS_FILE = "metrics.jsonl"
@@ -37,7 +37,7 @@ def run(config: Any, workdir: str | Path) -> dict[str, float]:
     """
     workdir = Path(workdir)
     setup = training.from_config(config)
-    evaluator = metrics.evaluator(setup.dataset, config)
+    evaluator = examine.evaluator(setup, config)
     records.describe(workdir, config, growing=_growing(config))
     look = examine.examiner(setup, evaluator, config)
     with training.Preemption() as preemption:
@@ -114,7 +114,7 @@ def _growing(config) -> tuple[str, ...]:
 
 
 def _report(evaluator, values, workdir) -> None:
-    print(metrics.table(values, evaluator))
+    print(examine.report(values, evaluator))
     if evaluator.extractor:
         print(f"features: {evaluator.extractor}; {evaluator.num_samples} samples on each side")
     first = _first_evaluation(workdir / METRICS_FILE)

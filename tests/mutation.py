@@ -32,26 +32,42 @@ class Outcome(NamedTuple):
     problems: tuple[str, ...]
 
 
-def mutate(fn: Callable, mutation: Callable) -> Callable:
-    """Change a function's value, of a tuple the first entry."""
+def mutate(fn: Callable, mutation: Callable, entry: int = 0) -> Callable:
+    """Change a function's value, of a tuple one entry."""
 
     @functools.wraps(fn)
     def mutant(*args, **kwargs):
         value = fn(*args, **kwargs)
-        return (mutation(value[0]), *value[1:]) if isinstance(value, tuple) else mutation(value)
+        if not isinstance(value, tuple):
+            return mutation(value)
+        entries = [*value[:entry], mutation(value[entry]), *value[entry + 1 :]]
+        return type(value)(*entries) if hasattr(value, "_fields") else tuple(entries)
 
     return mutant
 
 
 def mutants_of(card: Any) -> dict[str, Any]:
     """Return what `card.fn` is to be replaced by, each with a description."""
-    if not hasattr(card.fn, "_replace"):
-        return {label: mutate(card.fn, mutation) for label, mutation in MUTATIONS.items()}
+    if card.family != "adversarial":
+        losses = _num_losses(card)
+        return {
+            label if losses == 1 else f"entry {entry} {label}": mutate(card.fn, mutation, entry)
+            for entry in range(losses)
+            for label, mutation in MUTATIONS.items()
+        }
     return {
         f"{player} {label}": card.fn._replace(**{player: mutate(getattr(card.fn, player), mutation)})
         for player in ("discriminator", "generator")
         for label, mutation in MUTATIONS.items()
     }
+
+
+def _num_losses(card: Any) -> int:
+    """Count the losses that one call gives; what its card's example leaves out (state, averages) is none."""
+    import jax
+
+    example = card.example(jax.random.key(0))
+    return len(jax.tree.leaves(jax.eval_shape(example.call, *example.arrays)))
 
 
 @contextlib.contextmanager

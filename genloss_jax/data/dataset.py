@@ -32,6 +32,8 @@ class Dataset(NamedTuple):
         log_prob: Exact log-density of the data, `[B, D] -> [B]` in nats, or None.
         entropy: Differential entropy in nats, the smallest negative log-likelihood any model can reach, or None.
         modes: The modes of a mixture, or None.
+        num_levels: How many equally spaced values from -1 to 1 each number of `"x"` takes; 0 where it is continuous.
+            Then `log_prob` of a model is that of the discrete example.
     """
 
     name: str
@@ -42,3 +44,4 @@ class Dataset(NamedTuple):
     log_prob: Callable | None = None
     entropy: float | None = None
     modes: Modes | None = None
+    num_levels: int = 0

@@ -35,7 +35,8 @@ def load(image_size: int = 0, channels: int = 0, data_dir: str = "") -> Dataset:
             images = np.stack([resize_float(image, size) for image in images])
         return ArraySource({"x": np.repeat(images[..., None], depth, -1), "label": labels})
 
-    return Dataset("digits", source("train"), source("test"), (size, size, depth), num_classes=10)
+    shape, num_levels = (size, size, depth), 17 if size == 8 else 0
+    return Dataset("digits", source("train"), source("test"), shape, num_classes=10, num_levels=num_levels)
 
 
 def embedded_data_dir() -> Path:

@@ -13,11 +13,8 @@ import numpy as np
 from genloss_jax._names import look_up
 from genloss_jax.data.dataset import Dataset
 from genloss_jax.losses import divergences
-from genloss_jax.metrics import extractors, features, modes
-from genloss_jax.metrics.statistics import mean_and_standard_error
-
-STANDARD_ERROR = "_standard_error"
-"""What is appended to a metric's name to name its standard error, in values and floors."""
+from genloss_jax.metrics import density, extractors, features, modes
+from genloss_jax.metrics.statistics import STANDARD_ERROR, mean_and_standard_error, named
 
 _PLAIN_SAMPLES, _MOST_IMAGES = 2_500, 5_000
 _NUM_PROJECTIONS = 128
@@ -38,6 +35,7 @@ class Evaluator(NamedTuple):
         directions: metric -> "lower" or "higher", whichever is better.
         primary: the metric by which to keep the best checkpoint.
         extractor: the name of the feature extractor, with the accuracy of its classifier; "" where none is used.
+        ruler: measures the density, where the model has one; its metrics are among the floors and directions.
     """
 
     num_samples: int
@@ -46,6 +44,7 @@ class Evaluator(NamedTuple):
     directions: dict[str, str]
     primary: str
     extractor: str = ""
+    ruler: density.Ruler | None = None
 
 
 class _Protocol(NamedTuple):
@@ -58,7 +57,7 @@ class _Protocol(NamedTuple):
     extractor: str = ""
 
 
-def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None) -> Evaluator:
+def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, log_prob_kind: str = "") -> Evaluator:
     """Choose the metrics of a dataset, and measure their floor on real examples.
 
     | the dataset has | metrics |
@@ -75,6 +74,7 @@ def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None) 
         config: has `evaluation` with `num_samples` (0 = 2,500 points as PacGAN; as many images as are held out, at most
             5,000), `extractor` (a name in `EXTRACTORS`), `cache_dir` ("" = the default) and `seed`.
         extractor: `(images) -> features`, instead of the one that the config names.
+        log_prob_kind: what the model's log-probability is, see `density.ruler`; "" where it has none.
 
     Returns:
         The evaluator. Equal samples get equal values: everything random is drawn once, from the seed.
@@ -103,8 +103,12 @@ def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None) 
     values = [evaluate(draw) for draw in draws]
     floor: dict[str, float] = {}
     for name in protocol.directions:
-        floor[name], floor[name + STANDARD_ERROR] = mean_and_standard_error([value[name] for value in values])
-    return Evaluator(num_samples, evaluate, floor, protocol.directions, protocol.primary, protocol.extractor)
+        floor |= named(name, mean_and_standard_error([value[name] for value in values]))
+    directions = protocol.directions
+    ruler = density.ruler(dataset, log_prob_kind, settings.seed) if log_prob_kind else None
+    if ruler is not None:
+        floor, directions = ruler.floor | floor, ruler.directions | directions
+    return Evaluator(num_samples, evaluate, floor, directions, protocol.primary, protocol.extractor, ruler)
 
 
 def table(values: Mapping[str, float], evaluator: Evaluator) -> str:
@@ -128,6 +132,8 @@ def table(values: Mapping[str, float], evaluator: Evaluator) -> str:
 
 
 def _with_error(values, name):
+    if name not in values:
+        return "unknown"
     error = values.get(name + STANDARD_ERROR, float("nan"))
     return f"{values[name]:.4g}" + ("" if np.isnan(error) else f" ± {error:.2g}")
 

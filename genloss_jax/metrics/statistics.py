@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+STANDARD_ERROR = "_standard_error"
+"""What is appended to a metric's name to name its standard error, in values and floors."""
+
 
 class Estimate(NamedTuple):
     """A number and how sure it is.
@@ -52,6 +55,11 @@ def mean_and_standard_error(values: Float[np.ndarray, " repetitions"] | Sequence
         ValueError: if there is no value.
     """
     return Estimate(float(np.mean(_checked(values))), standard_error(values))
+
+
+def named(name: str, estimate: Estimate) -> dict[str, float]:
+    """Give an estimate as two entries, under its name and under its name with `STANDARD_ERROR`."""
+    return {name: estimate.value, name + STANDARD_ERROR: estimate.standard_error}
 
 
 def _checked(values):

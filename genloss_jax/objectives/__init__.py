@@ -2,6 +2,12 @@
 
 from genloss_jax.objectives.configured import FAMILIES as FAMILIES
 from genloss_jax.objectives.configured import from_config as from_config
+from genloss_jax.objectives.diffusion import Process as Process
+from genloss_jax.objectives.diffusion import ddpm as ddpm
+from genloss_jax.objectives.diffusion import diffusion as diffusion
+from genloss_jax.objectives.diffusion import edm as edm
+from genloss_jax.objectives.diffusion import flow_matching as flow_matching
+from genloss_jax.objectives.flow import flow as flow
 from genloss_jax.objectives.gan import Inputs as Inputs
 from genloss_jax.objectives.gan import Penalty as Penalty
 from genloss_jax.objectives.gan import Turn as Turn
@@ -10,3 +16,4 @@ from genloss_jax.objectives.gan import stateless as stateless
 from genloss_jax.objectives.objective import Objective as Objective
 from genloss_jax.objectives.objective import Variables as Variables
 from genloss_jax.objectives.objective import mean as mean
+from genloss_jax.objectives.vae import vae as vae

@@ -34,13 +34,16 @@ class Objective(NamedTuple):
             players; only the player's own are differentiated. `hyper` holds traced scalars, among them `step`, the
             number of steps taken. Players move in the order of this mapping.
         sample: `(params, aux, key, num) -> samples`, with `num` static.
-        log_prob: `(params, aux, batch, key) -> [batch]` nats, or None where the family has none.
+        log_prob: `(params, aux, batch, key) -> [batch]` nats, or None where the family has none. Of data with
+            `num_levels`, the log-probability of the discrete example.
+        log_prob_kind: what `log_prob` is of the model's own log-probability: "exact", "lower bound" or "estimate".
     """
 
     init: Callable[[Array, Batch], Variables]
     losses: Mapping[str, Callable[..., tuple[Array, tuple[Metrics, Any]]]]
     sample: Callable[..., Any]
     log_prob: Callable[..., Array] | None = None
+    log_prob_kind: str = "exact"
 
 
 def mean(values: Float[Array, "..."], mask: Bool[Array, " batch"] | None = None) -> Float[Array, ""]:

@@ -88,11 +88,11 @@ def test_lecam_has_the_relu_of_the_code_and_says_so_when_it_has_not():
 def test_logits_with_a_trailing_axis_never_broadcast_to_a_matrix():
     """(B,) against (B, 1) gives (B, B) without a word in every framework."""
     column, logits = jnp.ones((3, 1)), jnp.ones(3)
-    with pytest.raises(ValueError, match=r"fake_logits must hold one logit per example.*got shape \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"fake_logits must hold one number per example.*got shape \(3, 1\)"):
         penalties.lecam_penalty(logits, column, 0.0, 0.0)
-    with pytest.raises(ValueError, match=r"real_logits must hold one logit per example.*got shape \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"real_logits must hold one number per example.*got shape \(3, 1\)"):
         penalties.lecam_penalty(column, column, 0.0, 0.0)
-    with pytest.raises(ValueError, match=r"real_logits must hold one logit per example.*got shape \(3, 1\)"):
+    with pytest.raises(ValueError, match=r"real_logits must hold one number per example.*got shape \(3, 1\)"):
         penalties.drift_penalty(column)
     with pytest.raises(ValueError, match=r"augmented_outputs must have the shape of outputs, \(3,\); got \(3, 1\)"):
         penalties.consistency_penalty(logits, column)

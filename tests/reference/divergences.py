@@ -73,3 +73,32 @@ def gaussian_f_divergences(mean_p, std_p, mean_q, std_q):
         "neyman": chi_squared(*backward),
         "squared_hellinger": 2 - 2 * affinity,
     }
+
+
+def entropic_plan(costs, epsilon, num_iterations):
+    """The entropic plan of uniform marginals by plain Sinkhorn iterations on the kernel."""
+    kernel = np.exp(-(costs - costs.min()) / epsilon)
+    columns = np.ones(costs.shape[1])
+    for _ in range(num_iterations):
+        rows = 1 / (costs.shape[0] * (kernel @ columns))
+        columns = 1 / (costs.shape[1] * (kernel.T @ rows))
+    return rows[:, None] * kernel * columns[None]
+
+
+def entropic_cost(x, y, epsilon, num_iterations=20_000):
+    """Primal value of entropic transport with the squared distance."""
+    costs = np.sum((x[:, None] - y[None]) ** 2, -1)
+    plan = entropic_plan(costs, epsilon, num_iterations)
+    return np.sum(plan * costs) + epsilon * np.sum(plan * np.log(plan * plan.size))
+
+
+def gaussian_sinkhorn_divergence(mean_x, std_x, mean_y, std_y, epsilon):
+    """Sinkhorn divergence of two Gaussians on the line (Janati et al. 2020), squared distance as cost."""
+    variance = epsilon / 2
+
+    def cost(shift, a, b):
+        root = np.sqrt(4 * a * b + variance**2)
+        return shift**2 + a + b - root + variance * (1 - np.log(2 * variance)) + variance * np.log(root + variance)
+
+    a, b = std_x**2, std_y**2
+    return cost(mean_x - mean_y, a, b) - 0.5 * cost(0, a, a) - 0.5 * cost(0, b, b)

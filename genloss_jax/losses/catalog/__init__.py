@@ -1,11 +1,31 @@
 """One card per public loss: the single source for the docs, the contract tests, the command line and ablations."""
 
 from genloss_jax._names import look_up
-from genloss_jax.losses.catalog import _adversarial, _divergences, _penalties
+from genloss_jax.losses.catalog import (
+    _adversarial,
+    _contrastive,
+    _diffusion,
+    _divergences,
+    _energy,
+    _flows,
+    _likelihood,
+    _penalties,
+    _variational,
+)
 from genloss_jax.losses.catalog._card import Example as Example
 from genloss_jax.losses.catalog._card import LossCard as LossCard
 
-_CARDS = (*_adversarial.CARDS, *_penalties.CARDS, *_divergences.CARDS)
+_CARDS = (
+    *_adversarial.CARDS,
+    *_penalties.CARDS,
+    *_likelihood.CARDS,
+    *_variational.CARDS,
+    *_flows.CARDS,
+    *_energy.CARDS,
+    *_diffusion.CARDS,
+    *_contrastive.CARDS,
+    *_divergences.CARDS,
+)
 
 
 def cards() -> tuple[LossCard, ...]:

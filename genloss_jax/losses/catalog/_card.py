@@ -10,14 +10,17 @@ class Example(NamedTuple):
     Attributes:
         call: maps `arrays` to the loss's value; keys, callables and hyperparameters are bound already.
         arrays: float inputs, in the order of the loss's own signature.
-        batched: for each array, whether its leading axis runs over examples. Empty means that all do.
+        batch_axes: for each array, which axis runs over examples, or None. Empty means the first axis of each.
+        names: the argument that each array stands for. Empty means the loss's positional arguments in order, keys and
+            functions left out.
         permutes: whether permuting the examples permutes a per-example value (and leaves a scalar unchanged). False
             where each position draws its own noise from a bound key.
     """
 
     call: Callable[..., Any]
     arrays: tuple[Any, ...]
-    batched: tuple[bool, ...] = ()
+    batch_axes: tuple[int | None, ...] = ()
+    names: tuple[str, ...] = ()
     permutes: bool = True
 
 
@@ -26,7 +29,7 @@ class LossCard(NamedTuple):
 
     Attributes:
         name: public name within its family's module, as the command line takes it.
-        family: the module: "adversarial", "penalties", "divergences".
+        family: the module, such as "adversarial" or "likelihood".
         fn: the function itself, or an `AdversarialLoss`.
         equation: the formula in plain text, with halves and signs.
         unit: "nats", "critic units", "squared critic gradient", ...

@@ -6,6 +6,7 @@ from genloss_jax.losses import divergences
 from genloss_jax.losses.catalog._card import Example, LossCard
 
 _TESTS = "tests/losses/test_divergences.py::"
+_TRANSPORT = "tests/losses/test_divergences_transport.py::"
 
 
 def _batches(call, *shape):
@@ -37,7 +38,7 @@ def _gaussians(key):
 
     means = (jax.random.normal(each, (3,)) for each in (mean_x_key, mean_y_key))
     (mean_x, mean_y), (cov_x, cov_y) = means, (covariance(cov_x_key), covariance(cov_y_key))
-    return Example(divergences.gaussian_wasserstein_squared_distance, (mean_x, cov_x, mean_y, cov_y), (False,) * 4)
+    return Example(divergences.gaussian_wasserstein_squared_distance, (mean_x, cov_x, mean_y, cov_y), (None,) * 4)
 
 
 def _distributions(call):
@@ -155,6 +156,36 @@ CARDS = (
                 key, x, y, num_projections=2, num_steps=8
             )
         ),
+    ),
+    LossCard(
+        name="wasserstein_squared_distance",
+        family="divergences",
+        fn=divergences.wasserstein_squared_distance,
+        equation="min over permutations p of 1/N Σ_i |x_i - y_p(i)|²",
+        unit="squared unit of x",
+        kind="exact",
+        conventions="Squared. Exact between the two batches, which are equally large; biased upwards between the "
+        "distributions they are drawn from. The gradient is that at the optimal permutation.",
+        minimised_by="equal batches; then it is 0",
+        reference="Crouse 2016 (the algorithm)",
+        proof=_TRANSPORT + "test_wasserstein_squared_distance_is_the_linear_program",
+        example=_batches(divergences.wasserstein_squared_distance, 5, 3),
+    ),
+    LossCard(
+        name="sinkhorn_divergence",
+        family="divergences",
+        fn=divergences.sinkhorn_divergence,
+        equation="OT(x, y) - ½ OT(x, x) - ½ OT(y, y), OT = min over plans P of Σ P_ij |x_i - y_j|² + epsilon KL(P || "
+        "uniform)",
+        unit="squared unit of x",
+        kind="exact",
+        conventions="Squared. The cost has no ½, and KL is against the product of the marginals (some libraries halve "
+        "the cost, or take the entropy of P). Exact at convergence; the gradient is taken at fixed potentials. A "
+        "shift by δ costs |δ|² at every epsilon.",
+        minimised_by="equal batches; then it is 0",
+        reference="Feydy et al. 2019",
+        proof=_TRANSPORT + "test_sinkhorn_divergence_of_a_translate_is_its_squared_length_at_every_epsilon",
+        example=_batches(lambda x, y: divergences.sinkhorn_divergence(x, y, epsilon=1.0), 5, 3),
     ),
     LossCard(
         name="gaussian_wasserstein_squared_distance",

@@ -65,19 +65,19 @@ def _on_outputs(penalty, count, shape=(BATCH, DIM)):
 def _lecam(key):
     averages = (jnp.array(0.3), jnp.array(-0.2))
     arrays = _examples(key, 2, (BATCH,)) + averages
-    return Example(penalties.lecam_penalty, arrays, (True, True, False, False))
+    return Example(penalties.lecam_penalty, arrays, (0, 0, None, None))
 
 
 def _on_kernel(penalty):
     """Draw an example for a penalty of one kernel."""
-    return lambda key: Example(lambda kernel: penalty({"kernel": kernel}), _examples(key, 1, (5, DIM)), (False,))
+    return lambda key: Example(lambda kernel: penalty({"kernel": kernel}), _examples(key, 1, (5, DIM)), (None,))
 
 
 def _historical(key):
     def call(params, average):
         return penalties.historical_average_penalty({"kernel": params}, {"kernel": average})
 
-    return Example(call, _examples(key, 2), (False, False))
+    return Example(call, _examples(key, 2), (None, None))
 
 
 def _consensus(key):
@@ -89,13 +89,13 @@ def _consensus(key):
     def call(discriminator, generator):
         return penalties.consensus_penalty(losses, {"discriminator": discriminator, "generator": generator})
 
-    return Example(call, _examples(key, 2, (DIM,)), (False, False))
+    return Example(call, _examples(key, 2, (DIM,)), (None, None))
 
 
 def _path_length(key):
     bound_key, array_key = jax.random.split(key)
     call = _bind(lambda noise_key, *arrays: penalties.path_length_penalty(_generator, noise_key, *arrays), bound_key)
-    return Example(call, (*_examples(array_key, 1), jnp.array(1.2)), (True, False), permutes=False)
+    return Example(call, (*_examples(array_key, 1), jnp.array(1.2)), (0, None), permutes=False)
 
 
 def _card(name, equation, unit, conventions, minimised_by, reference, proof, example, kind="exact"):

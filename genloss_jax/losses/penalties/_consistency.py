@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genloss_jax.losses.penalties._shared import (
+from genloss_jax.losses._shared import (
     Scalar,
     check_examples,
-    check_logits,
     check_positive,
+    check_values,
     normal_like,
     squared_norm,
 )
@@ -46,7 +46,7 @@ def lecam_penalty(
     References:
         Tseng et al. 2021, Regularizing Generative Adversarial Networks under Limited Data, Eq. 4, and its code.
     """
-    check_logits(real_logits=real_logits, fake_logits=fake_logits)
+    check_values(real_logits=real_logits, fake_logits=fake_logits)
     for name, average in (("real_average", real_average), ("fake_average", fake_average)):
         if jnp.ndim(average) != 0:
             raise ValueError(f"{name} must be a scalar, the average over a batch; got shape {jnp.shape(average)}.")
@@ -74,7 +74,7 @@ def drift_penalty(real_logits: Float[Array, " batch"]) -> Float[Array, " batch"]
     References:
         Karras et al. 2018, Progressive Growing of GANs, appendix A.1.
     """
-    check_logits(real_logits=real_logits)
+    check_values(real_logits=real_logits)
     return jnp.square(real_logits)
 
 

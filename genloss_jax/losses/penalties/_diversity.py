@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genloss_jax.losses.penalties._shared import (
+from genloss_jax.losses._shared import (
     Scalar,
     at_least_float32,
     check_examples,

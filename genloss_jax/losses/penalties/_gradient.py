@@ -1,11 +1,12 @@
 """Penalties on the gradient of a critic with respect to its input."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genloss_jax.losses.penalties._shared import (
-    CriticFn,
+from genloss_jax.losses._shared import (
     Scalar,
     check_examples,
     check_positive,
@@ -14,6 +15,9 @@ from genloss_jax.losses.penalties._shared import (
     root,
     squared_norm,
 )
+
+CriticFn = Callable[[Float[Array, "batch ..."]], Float[Array, " batch"]]
+"""Maps a batch of points to one logit per example."""
 
 
 def _logits_and_input_gradients(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from genloss_jax.losses.penalties._shared import Scalar, at_least_float32
+from genloss_jax.losses._shared import Scalar, at_least_float32
 
 
 def _kernels(params: PyTree) -> list[Float[Array, "inputs outputs"]]:

@@ -1,13 +1,8 @@
-"""What all penalties share: checks of their arguments, norms per example, noise."""
-
-from collections.abc import Callable
+"""What losses of several families share: checks of their arguments, norms per example, noise."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
-
-CriticFn = Callable[[Float[Array, "batch ..."]], Float[Array, " batch"]]
-"""Maps a batch of points to one logit per example."""
 
 Scalar = float | int | Float[Array, ""]
 """A hyperparameter or running average: a plain number, or a traced array without axes."""
@@ -25,12 +20,12 @@ def check_examples(**arrays: Array) -> None:
             raise ValueError(f"{name} must have the shape of {first}, {jnp.shape(reference)}; got {jnp.shape(array)}.")
 
 
-def check_logits(**logits: Array) -> None:
-    """Raise unless all arrays hold one floating logit per example of the same batch."""
-    for name, array in logits.items():
+def check_values(**arrays: Array) -> None:
+    """Raise unless all arrays hold one floating number per example of the same batch."""
+    for name, array in arrays.items():
         if jnp.ndim(array) != 1:
-            raise ValueError(f"{name} must hold one logit per example, shape (B,); got shape {jnp.shape(array)}.")
-    check_examples(**logits)
+            raise ValueError(f"{name} must hold one number per example, shape (B,); got shape {jnp.shape(array)}.")
+    check_examples(**arrays)
 
 
 def check_positive(name: str, value: object) -> None:

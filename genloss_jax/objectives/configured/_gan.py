@@ -1,6 +1,5 @@
-"""From a config to an objective: one builder for each family."""
+"""From a config to a GAN."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,23 +16,8 @@ from genloss_jax.objectives.gan_penalties import (
 from genloss_jax.objectives.objective import Objective
 
 
-def from_config(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
-    """Build the objective that a config describes.
-
-    Args:
-        config: an experiment's config, see `configs/base.py`.
-        dataset: what it is to be trained on.
-
-    Returns:
-        The objective, and the traced scalars that it reads from `hyper`.
-
-    Raises:
-        ValueError: if a name is unknown or the options do not fit each other or the data.
-    """
-    return look_up("family", config.family, FAMILIES)(config, dataset)
-
-
-def _gan(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
+def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
+    """Build a GAN; see `objectives.from_config`."""
     if config.networks.conditional and not dataset.num_classes:
         raise ValueError(f"networks.conditional needs labels, which the dataset {dataset.name!r} does not have")
     num_classes = dataset.num_classes if config.networks.conditional else 0
@@ -103,6 +87,3 @@ def _discriminator_penalties(config: Any, dataset: data.Dataset) -> dict[str, Pe
         return DISCRIMINATOR_PENALTIES
     consistency = partial(_augment, _policy(config.consistency, dataset), probability=1.0)
     return {**DISCRIMINATOR_PENALTIES, "balanced_consistency": balanced_consistency(consistency)}
-
-
-FAMILIES: dict[str, Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]] = {"gan": _gan}

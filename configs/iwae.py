@@ -1,0 +1,13 @@
+"""An importance-weighted autoencoder on the digits, 16 latents per example (Burda et al. 2016).
+
+python -m experiments.train --config=configs/iwae.py --workdir=runs/iwae
+"""
+
+from configs import base, vae
+
+
+def get_config(variant: str = ""):
+    config = vae.get_config()
+    config.vae.bound = "iwae"
+    config.vae.num_samples = 16
+    return base.finish(config, variant)

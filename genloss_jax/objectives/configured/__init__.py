@@ -1,0 +1,34 @@
+"""From a config to an objective: one builder for each family."""
+
+from collections.abc import Callable
+from typing import Any
+
+from genloss_jax import data
+from genloss_jax._names import look_up
+from genloss_jax.objectives.configured import _diffusion, _flow, _gan, _vae
+from genloss_jax.objectives.objective import Objective
+
+Build = Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]
+
+FAMILIES: dict[str, Build] = {
+    "diffusion": _diffusion.build,
+    "flow": _flow.build,
+    "gan": _gan.build,
+    "vae": _vae.build,
+}
+
+
+def from_config(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
+    """Build the objective that a config describes.
+
+    Args:
+        config: an experiment's config, see `configs/base.py`.
+        dataset: what it is to be trained on.
+
+    Returns:
+        The objective, and the traced scalars that it reads from `hyper`.
+
+    Raises:
+        ValueError: if a name is unknown or the options do not fit each other or the data.
+    """
+    return look_up("family", config.family, FAMILIES)(config, dataset)

@@ -15,5 +15,5 @@ def get_config(variant: str = ""):
     config.schedule.anneal.learning_rate.shape = "cosine"
     config.schedule.anneal.learning_rate.factor = 0.0
     config.schedule.anneal.penalty_weight.shape = "geometric"
-    config.schedule.anneal.penalty_weight.factor = 1e-3
+    config.schedule.anneal.penalty_weight.factor = 1e-4
     return base.finish(config, variant)

@@ -162,6 +162,9 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.training.steps_per_dispatch = 1
     config.data.batch_size = 8
     config.networks.width = 8
+    config.flow.num_layers = 2
+    config.diffusion.num_steps = 2
+    config.diffusion.num_likelihood_steps = 2
     config.evaluation.num_samples = 64
     return config
 

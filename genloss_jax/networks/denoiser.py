@@ -1,0 +1,101 @@
+"""Networks that look at noised examples and at how noised they are: denoisers, velocity fields."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from genloss_jax._names import look_up
+from genloss_jax.networks import initializers
+from genloss_jax.networks.adapters import from_linen
+from genloss_jax.networks.layers import ACTIVATIONS, Dense
+from genloss_jax.networks.network import Network
+
+
+def fourier_features(level: Float[Array, " batch"], num: int) -> Float[Array, "batch features"]:
+    """Describe a number near the unit interval by waves, so that a network can change quickly along it.
+
+    (u, sin πu, cos πu, ..., sin num πu, cos num πu)
+
+    The number itself tells apart what the waves repeat.
+
+    Args:
+        level: u, `[B]`, of order 1.
+        num: number of frequencies.
+
+    Returns:
+        `[B, 1 + 2 num]`.
+
+    References:
+        Tancik et al. 2020, Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains.
+    """
+    angles = jnp.pi * level[:, None] * jnp.arange(1, num + 1, dtype=level.dtype)[None, :]
+    return jnp.concatenate([level[:, None], jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+class MLPDenoiser(nn.Module):
+    """Dense layers, each moved by an embedding of the level; a last layer that starts at zero.
+
+    h_{i+1} = act(W_i h_i + b_i + U_i e), e = act(dense(fourier_features(level)))
+
+    Attributes:
+        widths: of the hidden layers.
+        shape: of one example, and of the output.
+        activation: a name of `layers.ACTIVATIONS`; smooth, where a likelihood needs the derivative of the output.
+        num_frequencies: of the level.
+    """
+
+    widths: tuple[int, ...]
+    shape: tuple[int, ...]
+    activation: str = "silu"
+    num_frequencies: int = 8
+
+    @nn.compact
+    def __call__(self, x, level, *, train: bool = False):
+        """Map `[B, *shape]` and levels `[B]` to `[B, *shape]`."""
+        activation = ACTIVATIONS[self.activation]
+        embedding = activation(Dense(self.widths[0], name="embedding")(fourier_features(level, self.num_frequencies)))
+        h = x.reshape(x.shape[0], -1)
+        for width in self.widths:
+            own = Dense(width, kernel_init=initializers.he_normal())(h, train=train)
+            h = activation(own + Dense(width, use_bias=False)(embedding, train=train))
+        output = Dense(math.prod(self.shape), kernel_init=jax.nn.initializers.zeros, name="output")(h, train=train)
+        return output.reshape(x.shape)
+
+
+def denoiser(config: Any, *, shape: tuple[int, ...]) -> Network:
+    """Build a denoiser: `apply(params, state, x, level, train=) -> [B, *shape]`.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes; normalisation "none" only, because a batch holds
+            examples of many levels.
+        shape: of one example.
+
+    Returns:
+        The network. It refuses inputs of another shape than `[B, *shape]`.
+
+    Raises:
+        ValueError: for an unknown name or option.
+    """
+    look_up("network of a denoiser", config.name, {"mlp": None})
+    look_up("normalization of a denoiser", config.normalization, {"none": None})
+    activation = "silu" if config.activation == "default" else config.activation
+    look_up("activation", activation, ACTIVATIONS)
+    network = from_linen(MLPDenoiser((config.width,) * config.depth, tuple(shape), activation))
+
+    def check(x):
+        if x.shape[1:] != tuple(shape):
+            raise ValueError(f"x must have shape [B, {tuple(shape)}], got {x.shape}")
+
+    def init(key, x, level):
+        check(x)
+        return network.init(key, x, level)
+
+    def apply(params, state, x, level, *, train=False, key=None):
+        check(x)
+        return network.apply(params, state, x, level, train=train, key=key)
+
+    return Network(init, apply)

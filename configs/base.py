@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     data.batch_size = 64  # examples per move
 
     config.networks = networks = ConfigDict()
-    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan
+    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow
     networks.width = 64  # units, or channels at the highest resolution
     networks.depth = 3  # hidden layers of an mlp
     networks.activation = "default"  # the architecture's own

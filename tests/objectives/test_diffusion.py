@@ -109,8 +109,19 @@ def test_likelihood_of_the_best_network_is_that_of_the_data(name):
     np.testing.assert_allclose(got, exact_log_prob(X), atol=2e-2)
 
 
-@pytest.mark.parametrize("sampler", ["heun", "rk4", "ancestral"])
-@pytest.mark.parametrize("name", ["linear", "trigonometric", "noise", "velocity", "edm"])
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        ("linear", "heun"),
+        ("linear", "rk4"),
+        ("linear", "ancestral"),
+        ("trigonometric", "rk4"),
+        ("noise", "ancestral"),
+        ("velocity", "heun"),
+        ("edm", "heun"),
+        ("edm", "ancestral"),
+    ],
+)
 def test_samples_of_the_best_network_have_the_mean_and_spread_of_the_data(name, sampler):
     num_steps = 400 if sampler == "ancestral" else 100
     objective, params, aux = build(name, sampler=sampler, num_steps=num_steps)
@@ -187,11 +198,16 @@ def test_likelihood_above_eight_dimensions_is_an_estimate_with_the_right_mean():
     assert objective.log_prob_kind == "estimate"
     x = data(3, 9)
     got = objective.log_prob(params, aux, {"x": x}, jax.random.key(0))
-    np.testing.assert_allclose(got, exact_log_prob(x), atol=0.03)
+    np.testing.assert_allclose(got, log_normal(x, *mean_and_std_of_samples(CASES["edm"][0])), atol=5e-3)
 
 
 @pytest.mark.parametrize(
-    "process", [flow_matching(), ddpm(), edm(1.0, sigma_min=0.01, sigma_max=10.0)], ids=["flow_matching", "ddpm", "edm"]
+    "process",
+    [
+        pytest.param(flow_matching(), id="flow_matching"),
+        pytest.param(ddpm(), id="ddpm", marks=pytest.mark.slow),
+        pytest.param(edm(1.0, sigma_min=0.01, sigma_max=10.0), id="edm", marks=pytest.mark.slow),
+    ],
 )
 def test_short_training_comes_near_the_entropy_and_the_density_integrates_to_one(process):
     network = networks.denoiser(networks.NetworkConfig(width=32, depth=2), shape=(1,))

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKDIR ?= runs/digits
 WORKERS ?= 2
+TESTS ?= tests
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -16,10 +17,10 @@ demo: $(READY)  ## train a DCGAN on handwritten digits; ends with a picture and 
 	  --compilation_cache=.cache/xla
 
 test: $(READY)  ## the default test suite
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
 test-all: $(READY)  ## the slow tests too
-	$(BIN)/python -m pytest -n $(WORKERS) -m ""
+	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(TESTS)
 
 lint: $(READY)  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -1,31 +1,23 @@
 """Cards of the contrastive losses and of the bounds on mutual information."""
 
-import jax
 import jax.numpy as jnp
 
 from genloss_jax.losses import contrastive
-from genloss_jax.losses.catalog._card import Example, LossCard
+from genloss_jax.losses.catalog._card import Example
+from genloss_jax.losses.catalog._writing import normals, on_arrays, writer
 
 BATCH, DIM = 5, 3
+_ROWS, _POINTS = (BATCH,), (BATCH, DIM)
 _LABELS = (0.0, 1.0, 0.0, 2.0, 1.0)
 
-
-def _normals(key, *shapes):
-    return tuple(
-        jax.random.normal(each, shape) for each, shape in zip(jax.random.split(key, len(shapes)), shapes, strict=True)
-    )
-
-
-def _on_pairs(call):
-    """Draw an example for a loss of two batches of embeddings."""
-    return lambda key: Example(call, _normals(key, (BATCH, DIM), (BATCH, DIM)))
+_card = writer(contrastive)
 
 
 def _on_scores(call):
     """Draw an example for a loss of a square matrix of scores."""
 
     def example(key):
-        left, right = _normals(key, (BATCH, DIM), (BATCH, DIM))
+        left, right = normals(_POINTS, _POINTS)(key)
         name = "similarities" if call is contrastive.info_nce_loss else "scores"
         return Example(call, (left @ right.T,), names=(name,), permutes=False)
 
@@ -39,7 +31,7 @@ def _with_labels(call, count):
         def on_floats(*arrays):
             return call(*arrays[:count], arrays[count].astype(jnp.int32))
 
-        return Example(on_floats, (*_normals(key, *[(BATCH, DIM)] * count), jnp.array(_LABELS)))
+        return Example(on_floats, (*normals(*[_POINTS] * count)(key), jnp.array(_LABELS)))
 
     return example
 
@@ -49,37 +41,21 @@ def _auxiliary(key):
         labels = real_labels.astype(jnp.int32), fake_labels.astype(jnp.int32)
         return contrastive.auxiliary_classifier_losses(real_logits, fake_logits, *labels)
 
-    return Example(call, (*_normals(key, (BATCH, 4), (BATCH, 4)), jnp.array(_LABELS), jnp.array(_LABELS[::-1])))
+    return Example(call, (*normals((BATCH, 4), (BATCH, 4))(key), jnp.array(_LABELS), jnp.array(_LABELS[::-1])))
 
 
 def _infogan(key):
     def call(class_logits, classes, mean, log_var, codes):
         return contrastive.infogan_loss(class_logits, classes.astype(jnp.int32), mean, log_var, codes)
 
-    logits, *rest = _normals(key, (BATCH, 4), *[(BATCH, 2)] * 3)
+    logits, *rest = normals((BATCH, 4), *[(BATCH, 2)] * 3)(key)
     return Example(call, (logits, jnp.array(_LABELS), *rest))
-
-
-def _card(name, equation, unit, kind, conventions, minimised_by, reference, proof, example):
-    return LossCard(
-        name=name,
-        family="contrastive",
-        fn=getattr(contrastive, name),
-        equation=equation,
-        unit=unit,
-        kind=kind,
-        conventions=conventions,
-        minimised_by=minimised_by,
-        reference=reference,
-        proof=f"tests/losses/{proof}",
-        example=example,
-    )
 
 
 _DEVICES = "with axis_name the others come from all devices"
 _BOUND = "a bound and no loss: higher is better, minimise its negative; per row, the mean is the bound"
 
-CARDS: tuple[LossCard, ...] = (
+CARDS = (
     _card(
         "info_nce_loss",
         "−s_ii + log Σ_j exp s_ij",
@@ -100,7 +76,7 @@ CARDS: tuple[LossCard, ...] = (
         "views of one example equal, those of others spread; log(2B − 1) for embeddings that say nothing",
         "Chen et al. 2020, Eq. 1",
         "test_contrastive_embeddings.py::test_nt_xent_of_equal_views_at_right_angles_has_its_closed_form",
-        _on_pairs(lambda *views: contrastive.nt_xent_loss(*views, temperature=0.5)),
+        on_arrays(lambda *views: contrastive.nt_xent_loss(*views, temperature=0.5), normals(_POINTS, _POINTS)),
     ),
     _card(
         "supervised_contrastive_loss",
@@ -124,7 +100,7 @@ CARDS: tuple[LossCard, ...] = (
         "l_ij = log p(image, text) / (p(image) p(text)) up to a constant",
         "Radford et al. 2021, figure 3",
         "test_contrastive_embeddings.py::test_clip_loss_of_matched_pairs_at_right_angles_has_its_closed_form",
-        _on_pairs(lambda *sides: contrastive.clip_loss(*sides, log_scale=1.0)),
+        on_arrays(lambda *sides: contrastive.clip_loss(*sides, log_scale=1.0), normals(_POINTS, _POINTS)),
     ),
     _card(
         "siglip_loss",
@@ -136,7 +112,7 @@ CARDS: tuple[LossCard, ...] = (
         "log(B/(B − 1))",
         "Zhai et al. 2023, section 3.2",
         "test_contrastive_embeddings.py::test_siglip_loss_of_orthogonal_embeddings_is_least_at_the_bias_of_the_odds",
-        _on_pairs(lambda *sides: contrastive.siglip_loss(*sides, log_scale=1.0, bias=-2.0)),
+        on_arrays(lambda *sides: contrastive.siglip_loss(*sides, log_scale=1.0, bias=-2.0), normals(_POINTS, _POINTS)),
     ),
     _card(
         "triplet_loss",
@@ -147,9 +123,7 @@ CARDS: tuple[LossCard, ...] = (
         "negatives farther than positives by the margin",
         "Schroff et al. 2015, section 3.1",
         "test_contrastive_embeddings.py::test_triplet_loss_of_points_on_a_line_is_what_the_eye_reads_off",
-        lambda key: Example(
-            lambda *arrays: contrastive.triplet_loss(*arrays, margin=1.0), _normals(key, *[(BATCH, DIM)] * 3)
-        ),
+        on_arrays(lambda *arrays: contrastive.triplet_loss(*arrays, margin=1.0), normals(_POINTS, _POINTS, _POINTS)),
     ),
     _card(
         "conditional_contrastive_loss",
@@ -241,6 +215,6 @@ CARDS: tuple[LossCard, ...] = (
         "maximised by q = p(x|y); then I(x; y)",
         "Barber and Agakov 2003",
         "test_contrastive_scores.py::test_barber_agakov_with_the_posterior_is_the_mutual_information_of_gaussians",
-        lambda key: Example(contrastive.barber_agakov, _normals(key, (BATCH,), (BATCH,))),
+        on_arrays(contrastive.barber_agakov, normals(_ROWS, _ROWS)),
     ),
 )

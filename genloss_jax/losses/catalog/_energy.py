@@ -4,86 +4,40 @@ import jax
 import jax.numpy as jnp
 
 from genloss_jax.losses import energy
-from genloss_jax.losses.catalog._card import Example, LossCard
+from genloss_jax.losses.catalog._writing import critic, generator, normals, on_arrays, with_noise, writer
 
 BATCH, DIM = 4, 3
+_ROWS, _POINTS = (BATCH,), (BATCH, DIM)
+
+_card = writer(energy)
 
 
 def _energy(points):
-    """A smooth energy with fixed weights: two tanh units and a bowl."""
-    rows = points.reshape(points.shape[0], -1)
-    weights = jnp.cos(jnp.arange(2.0 * rows.shape[1])).reshape(-1, 2).astype(rows.dtype)
-    return jnp.tanh(rows @ weights) @ jnp.array([1.5, -1.0], rows.dtype) + 0.3 * jnp.sum(rows**2, axis=1)
+    """A smooth energy with fixed weights: a critic in a bowl."""
+    return critic(points) + 0.3 * jnp.sum(jnp.square(points.reshape(points.shape[0], -1)), axis=1)
 
 
 def _score(points):
     return -jax.grad(lambda x: jnp.sum(_energy(x)))(points)
 
 
-def _generator(latents):
-    """A smooth generator with fixed weights, from DIM latents to five outputs."""
-    weights = jnp.sin(1 + jnp.arange(5.0 * DIM)).reshape(DIM, 5).astype(latents.dtype)
-    return jnp.tanh(latents @ weights)
-
-
-def _normals(key, *shapes):
-    return tuple(
-        jax.random.normal(each, shape) for each, shape in zip(jax.random.split(key, len(shapes)), shapes, strict=True)
-    )
-
-
-def _on_values(call, *shapes):
-    """Draw an example for a loss of arrays of these shapes."""
-    return lambda key: Example(call, _normals(key, *shapes))
-
-
-def _with_noise(call):
-    """Draw an example for a call of (key, points): each repetition draws the same noise from a clone."""
-
-    def example(key):
-        bound_key, array_key = jax.random.split(key)
-        arrays = _normals(array_key, (BATCH, DIM))
-        return Example(lambda points: call(jax.random.clone(bound_key), points), arrays, permutes=False)
-
-    return example
-
-
 def _on_bits(loss):
     """Draw an example for a loss of (energy_fn, bits); the formulas hold between the bits as well."""
-    return lambda key: Example(lambda x: loss(_energy, x), (jax.random.uniform(key, (BATCH, DIM)),))
+    return on_arrays(lambda x: loss(_energy, x), lambda key: (jax.random.uniform(key, _POINTS),))
 
 
-def _joint(key):
-    def call(logits, labels, sample_logits):
-        return energy.joint_energy_loss(logits, labels.astype(jnp.int32), sample_logits, generative_weight=0.8)
-
-    logits, sample_logits = _normals(key, (BATCH, 5), (BATCH, 5))
-    return Example(call, (logits, jnp.array([0.0, 4.0, 2.0, 2.0]), sample_logits))
+def _joint(logits, labels, sample_logits):
+    return energy.joint_energy_loss(logits, labels.astype(jnp.int32), sample_logits, generative_weight=0.8)
 
 
-_ROWS = (BATCH,)
-_POINTS = (BATCH, DIM)
-
-
-def _card(name, equation, unit, kind, conventions, minimised_by, reference, proof, example):
-    return LossCard(
-        name=name,
-        family="energy",
-        fn=getattr(energy, name),
-        equation=equation,
-        unit=unit,
-        kind=kind,
-        conventions=conventions,
-        minimised_by=minimised_by,
-        reference=reference,
-        proof=f"tests/losses/{proof}",
-        example=example,
-    )
+def _labelled_logits(key):
+    logits, sample_logits = normals((BATCH, 5), (BATCH, 5))(key)
+    return logits, jnp.array([0.0, 4.0, 2.0, 2.0]), sample_logits
 
 
 _LOW_ON_DATA = "energies are low on data, p(x) ∝ exp(−E(x))"
 
-CARDS: tuple[LossCard, ...] = (
+CARDS = (
     _card(
         "contrastive_divergence_loss",
         "E(x) − E(x̃)",
@@ -94,7 +48,7 @@ CARDS: tuple[LossCard, ...] = (
         "the data's density, where the mean's gradient is 0 if x̃ is drawn from the model",
         "Hinton 2002; Tieleman 2008",
         "test_energy_samples.py::test_contrastive_divergence_of_a_langevin_chain_on_a_gaussian_has_its_closed_form",
-        _on_values(energy.contrastive_divergence_loss, _ROWS, _ROWS),
+        on_arrays(energy.contrastive_divergence_loss, normals(_ROWS, _ROWS)),
     ),
     _card(
         "energy_magnitude_penalty",
@@ -105,7 +59,7 @@ CARDS: tuple[LossCard, ...] = (
         "E = 0 on data and samples",
         "Du and Mordatch 2019, section 3",
         "test_energy_samples.py::test_energy_magnitude_penalty_is_a_sum_of_squares_of_both_sides",
-        _on_values(energy.energy_magnitude_penalty, _ROWS, _ROWS),
+        on_arrays(energy.energy_magnitude_penalty, normals(_ROWS, _ROWS)),
     ),
     _card(
         "joint_energy_loss",
@@ -117,7 +71,7 @@ CARDS: tuple[LossCard, ...] = (
         "softmax f = p(y|x) and exp(−E) ∝ p(x); then the mean's gradient is 0 if x̃ is drawn from the model",
         "Grathwohl et al. 2020, section 4",
         "test_energy_samples.py::test_joint_energy_loss_is_the_enumerated_joint_likelihood_less_its_constant",
-        _joint,
+        on_arrays(_joint, _labelled_logits),
     ),
     _card(
         "recovery_likelihood_loss",
@@ -129,9 +83,9 @@ CARDS: tuple[LossCard, ...] = (
         "the data's density, where the mean's gradient is 0",
         "Gao et al. 2021, section 3",
         "test_energy_samples.py::test_recovery_likelihood_of_a_gaussian_has_its_closed_form",
-        _on_values(
+        on_arrays(
             lambda x, noisy, samples: energy.recovery_likelihood_loss(_energy, x, noisy, samples, sigma=0.7),
-            *[_POINTS] * 3,
+            normals(_POINTS, _POINTS, _POINTS),
         ),
     ),
     _card(
@@ -143,7 +97,9 @@ CARDS: tuple[LossCard, ...] = (
         "energy: as contrastive_divergence_loss; generator: g(z) = x', samples that the chain leaves as they are",
         "Xie et al. 2018",
         "test_energy_samples.py::test_cooperative_losses_are_contrastive_divergence_and_scipys_gaussian_likelihood",
-        _on_values(lambda *arrays: energy.cooperative_losses(*arrays, sigma=0.4), _ROWS, _ROWS, _POINTS, _POINTS),
+        on_arrays(
+            lambda *arrays: energy.cooperative_losses(*arrays, sigma=0.4), normals(_ROWS, _ROWS, _POINTS, _POINTS)
+        ),
     ),
     _card(
         "noise_contrastive_loss",
@@ -155,7 +111,9 @@ CARDS: tuple[LossCard, ...] = (
         "exp(r) = data density / noise density, so c = −log Z; then the mean is 2 log 2 − 2 JSD at ν = 1",
         "Gutmann and Hyvärinen 2012, section 2",
         "test_energy_noise.py::test_noise_contrastive_loss_at_the_optimum_is_that_of_quadrature",
-        _on_values(lambda data, noise: energy.noise_contrastive_loss(data, noise, noise_ratio=2.0), _ROWS, (BATCH, 2)),
+        on_arrays(
+            lambda data, noise: energy.noise_contrastive_loss(data, noise, noise_ratio=2.0), normals(_ROWS, (BATCH, 2))
+        ),
     ),
     _card(
         "conditional_noise_contrastive_loss",
@@ -167,7 +125,7 @@ CARDS: tuple[LossCard, ...] = (
         "the data's density; then the mean is 2 log 2 − 2 JSD(p(x)c(y|x), p(y)c(x|y))",
         "Ceylan and Gutmann 2018, section 2",
         "test_energy_noise.py::test_conditional_noise_contrastive_loss_at_the_optimum_is_that_of_quadrature",
-        _on_values(energy.conditional_noise_contrastive_loss, _ROWS, (BATCH, 2)),
+        on_arrays(energy.conditional_noise_contrastive_loss, normals(_ROWS, (BATCH, 2))),
     ),
     _card(
         "energy_discrepancy_loss",
@@ -179,7 +137,9 @@ CARDS: tuple[LossCard, ...] = (
         "the data's density, for M → ∞ and w = 0",
         "Schröder et al. 2023",
         "test_energy_noise.py::test_energy_discrepancy_of_a_gaussian_has_its_closed_form",
-        _with_noise(lambda key, x: energy.energy_discrepancy_loss(_energy, key, x, sigma=0.6, num_samples=3)),
+        with_noise(
+            lambda key, x: energy.energy_discrepancy_loss(_energy, key, x, sigma=0.6, num_samples=3), normals(_POINTS)
+        ),
     ),
     _card(
         "score_matching_loss",
@@ -190,7 +150,7 @@ CARDS: tuple[LossCard, ...] = (
         "the data's score; then the mean is −½ E‖∇ log p‖², for a Gaussian of variance s −d/(2s)",
         "Hyvärinen 2005, theorem 1",
         "test_energy_score.py::test_score_matching_of_a_gaussian_has_its_closed_form",
-        _on_values(lambda x: energy.score_matching_loss(_score, x), _POINTS),
+        on_arrays(lambda x: energy.score_matching_loss(_score, x), normals(_POINTS)),
     ),
     _card(
         "sliced_score_matching_loss",
@@ -202,7 +162,9 @@ CARDS: tuple[LossCard, ...] = (
         "as score_matching_loss",
         "Song et al. 2019, section 3",
         "test_energy_score.py::test_sliced_score_matching_has_score_matching_as_its_mean",
-        _with_noise(lambda key, x: energy.sliced_score_matching_loss(_score, key, x, num_projections=2)),
+        with_noise(
+            lambda key, x: energy.sliced_score_matching_loss(_score, key, x, num_projections=2), normals(_POINTS)
+        ),
     ),
     _card(
         "denoising_score_matching_loss",
@@ -213,7 +175,7 @@ CARDS: tuple[LossCard, ...] = (
         "the score of the data blurred by σ; for a Gaussian of variance s the mean is then d s / (2σ²(s + σ²))",
         "Vincent 2011, section 4",
         "test_energy_score.py::test_denoising_score_matching_of_a_gaussian_has_its_closed_form",
-        _with_noise(lambda key, x: energy.denoising_score_matching_loss(_score, key, x, sigma=0.5)),
+        with_noise(lambda key, x: energy.denoising_score_matching_loss(_score, key, x, sigma=0.5), normals(_POINTS)),
     ),
     _card(
         "kernel_stein_discrepancy_squared",
@@ -225,7 +187,7 @@ CARDS: tuple[LossCard, ...] = (
         "samples of the target; then the mean is 0",
         "Liu et al. 2016, theorem 3.6",
         "test_energy_score.py::test_kernel_stein_discrepancy_of_shifted_gaussians_has_its_closed_form",
-        _on_values(lambda x: energy.kernel_stein_discrepancy_squared(_score, x, lengthscale=1.3), (5, DIM)),
+        on_arrays(lambda x: energy.kernel_stein_discrepancy_squared(_score, x, lengthscale=1.3), normals((5, DIM))),
     ),
     _card(
         "pseudo_likelihood_loss",
@@ -270,7 +232,9 @@ CARDS: tuple[LossCard, ...] = (
         "the data's density; a lower bound of D_f(data ‖ model), tight where E + H = log data/model",
         "Yu et al. 2020, section 3",
         "test_energy_variational.py::test_f_ebm_losses_at_the_true_ratio_are_the_divergence",
-        _on_values(lambda *arrays: energy.f_ebm_loss(*arrays, divergence="jensen_shannon"), *[_ROWS] * 3),
+        on_arrays(
+            lambda *arrays: energy.f_ebm_loss(*arrays, divergence="jensen_shannon"), normals(_ROWS, _ROWS, _ROWS)
+        ),
     ),
     _card(
         "f_ebm_ratio_loss",
@@ -281,7 +245,9 @@ CARDS: tuple[LossCard, ...] = (
         "E + H = log data/model; then the mean is −D_f(data ‖ model)",
         "Yu et al. 2020, section 3",
         "test_energy_variational.py::test_f_ebm_losses_at_the_true_ratio_are_the_divergence",
-        _on_values(lambda *arrays: energy.f_ebm_ratio_loss(*arrays, divergence="squared_hellinger"), *[_ROWS] * 2),
+        on_arrays(
+            lambda *arrays: energy.f_ebm_ratio_loss(*arrays, divergence="squared_hellinger"), normals(_ROWS, _ROWS)
+        ),
     ),
     _card(
         "variational_entropy_loss",
@@ -293,10 +259,11 @@ CARDS: tuple[LossCard, ...] = (
         "q ∝ exp(−E), for K → ∞ and w = 1; then the mean is −log Z",
         "Grathwohl et al. 2021, section 3",
         "test_energy_variational.py::test_variational_entropy_loss_of_a_linear_generator_has_its_closed_form",
-        _with_noise(
+        with_noise(
             lambda key, latents: energy.variational_entropy_loss(
-                _energy, _generator, key, latents, sigma=0.5, proposal_sigma=0.3, num_samples=3
-            )
+                _energy, generator, key, latents, sigma=0.5, proposal_sigma=0.3, num_samples=3
+            ),
+            normals(_POINTS),
         ),
     ),
 )

@@ -10,8 +10,8 @@ README = (ROOT / "README.md").read_text()
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
@@ -32,6 +32,14 @@ def test_named_configs_modules_and_targets_exist():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for target in re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE):
         assert target in targets, target
+
+
+def test_worked_example_of_a_new_loss_is_in_the_sources_and_under_forty_lines():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    sources = "".join(path.read_text() for folder in ("genloss_jax", "tests") for path in (ROOT / folder).rglob("*.py"))
+    *loss, proof = blocks("python", page)
+    assert all(block in sources for block in (*loss, proof))
+    assert sum(block.count("\n") for block in loss) < 40
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,6 +12,8 @@ import pytest
 from genloss_jax.losses import adversarial
 from tests.reference import games
 
+pytestmark = pytest.mark.usefixtures("double")
+
 REAL_COUNTS, FAKE_COUNTS = np.array([8, 6, 2, 4]), np.array([2, 3, 9, 6])
 P, Q = REAL_COUNTS / 20, FAKE_COUNTS / 20
 NEED_MORE = ("began", "realness", "multi_hinge")
@@ -26,12 +28,6 @@ NOT_STATIONARY = {
     "dual_contrastive",
     *(name for name in ALL if name.startswith("relativistic_") and name.endswith("_hinge")),
 }
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def in_pairs(name):

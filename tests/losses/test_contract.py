@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -198,14 +197,6 @@ def test_adversarial_value_and_gradients_are_finite_at_extreme_logits(case):
 
 
 # --- Errors ---
-
-
-@pytest.fixture
-def unchecked():
-    """Switch the session's shape checks off, as they are for users."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def assert_names(argument, call, arrays):

@@ -4,7 +4,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -45,14 +44,6 @@ def best(prediction, variance=VARIANCE):
 def assert_mean_is(values, expected, standard_errors=5.0):
     values = np.asarray(values, np.float64)
     assert abs(values.mean() - expected) < standard_errors * values.std() / np.sqrt(len(values))
-
-
-@pytest.fixture
-def unchecked():
-    """Switch the session's shape checks off, as they are for users."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 # --- Squared errors ---

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -19,14 +18,6 @@ def gaussian_data(key, num=NUM):
 def assert_mean_is(values, expected, standard_errors=5.0):
     values = np.asarray(values, np.float64)
     assert abs(values.mean() - expected) < standard_errors * values.std() / np.sqrt(len(values))
-
-
-@pytest.fixture
-def unchecked():
-    """Switch the session's shape checks off, as they are for users."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 # --- Consistency ---

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from jax.test_util import check_grads
@@ -108,10 +107,6 @@ def test_wasserstein_squared_distance_of_a_translate_is_its_squared_length_with_
     np.testing.assert_allclose(slope, np.tile(2 * SHIFT / 15, (15, 1)), rtol=1e-4)
 
 
-def test_wasserstein_squared_distance_names_batches_of_unequal_size():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        with pytest.raises(ValueError, match="y has 2 rows, expected 3"):
-            divergences.wasserstein_squared_distance(jnp.ones((3, 1)), jnp.ones((2, 1)))
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
+def test_wasserstein_squared_distance_names_batches_of_unequal_size(unchecked):
+    with pytest.raises(ValueError, match="y has 2 rows, expected 3"):
+        divergences.wasserstein_squared_distance(jnp.ones((3, 1)), jnp.ones((2, 1)))

@@ -8,14 +8,10 @@ import pytest
 from genloss_jax.losses import energy
 from tests.reference import energy as reference
 
+pytestmark = pytest.mark.usefixtures("double")
+
 NUM_BITS = 3
 STATES = reference.bit_states(NUM_BITS)
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def distribution(seed):

@@ -11,11 +11,7 @@ from scipy import special, stats
 from genloss_jax.losses import energy
 from tests.reference import energy as reference
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def signs(num):

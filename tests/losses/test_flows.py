@@ -2,28 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from scipy import stats
 
 from genloss_jax.losses import divergences, flows, likelihood
 from tests.reference import flows as reference
-
-
-@pytest.fixture
-def double():
-    """Compute in float64."""
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def unchecked():
-    """Switch the session's shape checks off, as they are for users."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def nll_of_flow(map_fn):

@@ -5,7 +5,6 @@ import itertools
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from jax.test_util import check_grads
@@ -15,21 +14,6 @@ from genloss_jax.losses import catalog, likelihood
 from tests.reference import likelihood as reference
 
 SHAPE = (4, 3, 2)
-
-
-@pytest.fixture
-def double():
-    """Compute in float64."""
-    with jax.enable_x64(True):
-        yield
-
-
-@pytest.fixture
-def unchecked():
-    """Switch the session's shape checks off, as they are for users."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def draw(seed, *shape):
@@ -133,6 +117,15 @@ def test_bits_have_finite_values_and_gradients_at_extreme_logits(name):
     offset = np.log(1e4) if name == "continuous_bernoulli_nll" else 0.0
     far = np.ravel(np.abs(logits)) == 1e4
     np.testing.assert_allclose(nll[far], wrong[far] - offset, rtol=1e-6, atol=1e-6)
+
+
+# --- Counts ---
+
+
+def test_poisson_nll_is_that_of_scipy(double):
+    log_rate, counts = draw(1, *SHAPE), np.random.default_rng(2).poisson(3.0, SHAPE)
+    expected = -stats.poisson(np.exp(log_rate)).logpmf(counts).sum((1, 2))
+    np.testing.assert_allclose(jitted(likelihood.poisson_nll)(log_rate, counts.astype(float)), expected, rtol=1e-12)
 
 
 # --- Real numbers ---

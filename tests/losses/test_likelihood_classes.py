@@ -13,13 +13,6 @@ from genloss_jax.losses import likelihood
 from tests.reference import likelihood as reference
 
 
-@pytest.fixture
-def double():
-    """Compute in float64."""
-    with jax.enable_x64(True):
-        yield
-
-
 def draw(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 

@@ -17,13 +17,6 @@ MEANS = np.array([-40.0, -1.0, -0.3, 0.0007, 1.0, 1.7])
 LOG_SCALES = np.array([-30.0, -12.0, -7.0, -3.0, 0.0, 10.0])
 
 
-@pytest.fixture
-def double():
-    """Compute in float64."""
-    with jax.enable_x64(True):
-        yield
-
-
 def draw(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 

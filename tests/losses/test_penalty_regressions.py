@@ -2,19 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
 from genloss_jax.losses import penalties
-
-
-@pytest.fixture
-def as_users_run_it():
-    """Switch the session's own shape checks off: the errors under test are those that a user sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def bowl_critic(points):
@@ -84,7 +75,7 @@ def test_lecam_has_the_relu_of_the_code_and_says_so_when_it_has_not():
     np.testing.assert_allclose(penalties.lecam_penalty(*arguments, one_sided=False), [8.0], rtol=1e-6)
 
 
-@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.usefixtures("unchecked")
 def test_logits_with_a_trailing_axis_never_broadcast_to_a_matrix():
     """(B,) against (B, 1) gives (B, B) without a word in every framework."""
     column, logits = jnp.ones((3, 1)), jnp.ones(3)
@@ -117,7 +108,7 @@ CRITIC_CALLS = {
 }
 
 
-@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", CRITIC_CALLS)
 def test_critic_that_returns_a_column_is_an_error_that_shows_the_shapes(name):
     points = jnp.ones((3, 2))
@@ -127,14 +118,14 @@ def test_critic_that_returns_a_column_is_an_error_that_shows_the_shapes(name):
         CRITIC_CALLS[name](lambda x: (jnp.sum(x, axis=1), x), points)
 
 
-@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", CRITIC_CALLS)
 def test_points_that_are_not_floating_are_an_error(name):
     with pytest.raises(ValueError, match=r"must be a floating array; got dtype int32"):
         CRITIC_CALLS[name](lambda x: jnp.sum(1.0 * x, axis=1), jnp.ones((3, 2), jnp.int32))
 
 
-@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     "call",
     [

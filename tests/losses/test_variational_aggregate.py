@@ -12,15 +12,11 @@ from genloss_jax.losses import divergences, variational
 from tests.reference import divergences as divergences_reference
 from tests.reference import variational as reference
 
+pytestmark = pytest.mark.usefixtures("double")
+
 MEANS = np.array([[-0.8, -0.5], [0.3, 0.4], [0.9, 1.1]])
 LOG_VARS = np.array([[-0.6, -0.3], [-0.2, -0.9], [-0.5, -0.4]])
 COVARIANCE = np.array([[1.0, 0.6], [0.6, 1.5]])
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def on_device(*arrays):

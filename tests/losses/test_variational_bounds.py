@@ -9,16 +9,12 @@ from scipy import integrate, special, stats
 from genloss_jax.losses import variational
 from tests.reference import variational as reference
 
+pytestmark = pytest.mark.usefixtures("double")
+
 PLANE = reference.plane_model()
 LINE = reference.line_model()
 X = 1.4  # the line's observation
 MEAN_Q, VAR_Q = 0.45, 0.7  # a posterior that is not the true one, N(0.772, 0.439), with χ² = 0.20
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def observations(seed, num):

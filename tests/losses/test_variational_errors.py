@@ -2,21 +2,15 @@
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import pytest
 
 from genloss_jax.losses import variational
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 FOUR, FIVE = jnp.zeros(4), jnp.zeros(5)
 LATENTS, MORE, WIDER = jnp.zeros((4, 2)), jnp.zeros((5, 2)), jnp.zeros((4, 3))
 WEIGHTS, CUBES = jnp.zeros((3, 4)), jnp.zeros((4, 3, 3))
-
-
-@pytest.fixture(autouse=True)
-def unchecked():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,12 @@ from scipy import special, stats
 from genloss_jax.losses import variational
 from tests.reference import variational as reference
 
+pytestmark = pytest.mark.usefixtures("double")
+
 LINE = reference.line_model()
 X = 1.4
 EVIDENCE = float(LINE.log_evidence(np.array([[X]])))
 POSTERIOR_MEAN, POSTERIOR_VAR = (float(part[0, 0]) for part in LINE.posterior(np.array([[X]])))
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def log_normal(z, mean, variance):

@@ -9,11 +9,7 @@ from scipy import special, stats
 from genloss_jax.losses import variational
 from tests.reference import variational as reference
 
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def draw(seed, *shape):

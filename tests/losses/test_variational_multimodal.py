@@ -9,14 +9,10 @@ from scipy import integrate, special, stats
 from genloss_jax.losses import variational
 from tests.reference import variational as reference
 
+pytestmark = pytest.mark.usefixtures("double")
+
 MEANS = np.array([[[-0.5]], [[1.2]]])  # two experts, one example, one latent
 LOG_VARS = np.array([[[-0.4]], [[0.3]]])
-
-
-@pytest.fixture(autouse=True)
-def double_precision():
-    with jax.enable_x64(True):
-        yield
 
 
 def on_device(*arrays):

@@ -125,6 +125,17 @@ CARDS = (
         on_arrays(likelihood.gaussian_mixture_nll, normals(*_MIXTURE, _EVENT)),
     ),
     _card(
+        "poisson_nll",
+        "sum_d [exp(log_rate_d) - x_d log_rate_d + log x_d!]",
+        "nats",
+        "exact",
+        "log of the rate; log x! is there, which PyTorch leaves out unless full=True",
+        "the mean of the counts; the value is then their entropy if they are Poisson",
+        "Poisson 1837",
+        "test_likelihood.py::test_poisson_nll_is_that_of_scipy",
+        on_arrays(likelihood.poisson_nll, _with_targets(_EVENT, _labels, _EVENT)),
+    ),
+    _card(
         "discretized_logistic_nll",
         "-sum_d log [σ((b_d - mean_d) / s_d) - σ((a_d - mean_d) / s_d)], s = exp(log_scale)",
         "nats",

@@ -7,6 +7,7 @@ from genloss_jax.losses.likelihood._categorical import label_smoothed_nll as lab
 from genloss_jax.losses.likelihood._categorical import previous_labels as previous_labels
 from genloss_jax.losses.likelihood._categorical import unlikelihood_loss as unlikelihood_loss
 from genloss_jax.losses.likelihood._categorical import z_loss as z_loss
+from genloss_jax.losses.likelihood._counts import poisson_nll as poisson_nll
 from genloss_jax.losses.likelihood._discretized import (
     discretized_logistic_mixture_nll as discretized_logistic_mixture_nll,
 )

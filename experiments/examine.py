@@ -39,15 +39,27 @@ def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -
     """Compile `state -> (metric values, picture)`: the same latents each time, so that pictures can be compared."""
     sample = sampler(setup, evaluator.num_samples)
     log_prob = None if setup.objective.log_prob is None else jax.jit(setup.objective.log_prob)
-    held_out = setup.dataset.test or setup.dataset.train
-    rank = len(setup.dataset.shape) + 1
-    real = held_out.read(np.arange(min(len(held_out), _SHOWN.get(rank, 0))))["x"]
+    real = _held_out(setup)
 
     def examine(state):
         samples = np.asarray(sample(state, jax.random.key(config.evaluation.seed)))
         values = evaluator.evaluate(samples)
         if evaluator.ruler and log_prob:
             values |= evaluator.ruler.measure(partial(log_prob, training.sampling_params(state), state.aux))
-        return values, pictures.picture(samples[: _SHOWN.get(rank)], real)
+        return values, pictures.picture(samples[: _shown(setup)], real)
 
     return examine
+
+
+def real_picture(setup: training.Setup) -> pictures.Picture:
+    """Draw as many held-out examples as a picture shows samples."""
+    return pictures.picture(_held_out(setup))
+
+
+def _shown(setup):
+    return _SHOWN.get(len(setup.dataset.shape) + 1, 0)
+
+
+def _held_out(setup):
+    examples = setup.dataset.test or setup.dataset.train
+    return examples.read(np.arange(min(len(examples), _shown(setup))))["x"]

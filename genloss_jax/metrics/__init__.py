@@ -6,6 +6,7 @@ from genloss_jax.metrics import features as features
 from genloss_jax.metrics import modes as modes
 from genloss_jax.metrics import statistics as statistics
 from genloss_jax.metrics.evaluation import Evaluator as Evaluator
+from genloss_jax.metrics.evaluation import comparison as comparison
 from genloss_jax.metrics.evaluation import evaluator as evaluator
 from genloss_jax.metrics.evaluation import table as table
 from genloss_jax.metrics.extractors import EXTRACTORS as EXTRACTORS

@@ -3,7 +3,7 @@
 The protocol is chosen by what the dataset offers: modes, images, or neither.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -129,6 +129,27 @@ def table(values: Mapping[str, float], evaluator: Evaluator) -> str:
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-+-".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def comparison(values: Mapping[str, Mapping[str, float]], evaluators: Sequence[Evaluator]) -> str:
+    """Lay out the values of several models beside each other and above what real examples get, as Markdown.
+
+    Args:
+        values: model -> values of `evaluator.evaluate`.
+        evaluators: which measured them, all of one protocol; their rulers may differ.
+
+    Returns:
+        A table with a row for each model, a column for each metric, and a last row for real examples.
+    """
+    names = {name: direction for each in evaluators for name, direction in each.directions.items()}
+    names = {name: direction for name, direction in names.items() if any(name in row for row in values.values())}
+    floor = {name: value for each in evaluators for name, value in each.floor.items()}
+    header = ["", *(f"{name} ({direction} is better)" for name, direction in names.items())]
+    rows = [
+        [label, *(_with_error(row, name) if name in row else "" for name in names)]
+        for label, row in (*values.items(), ("real against real", floor))
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
 def _with_error(values, name):

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,7 @@ def scatter(samples: Any, real: Any = None, *, pixels: int = 512) -> Picture:
     Returns:
         uint8 `[pixels, pixels, 3]`.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # A figure of its own, outside pyplot: no global state, and no display.
-    figure = Figure(figsize=(pixels / 100, pixels / 100), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure, canvas = _figure(pixels, pixels)
     axes = figure.add_subplot(aspect="equal")
     if real is not None:
         real = _finite_points(real, "real")
@@ -92,8 +88,34 @@ def scatter(samples: Any, real: Any = None, *, pixels: int = 512) -> Picture:
     samples = _finite_points(samples, "samples")
     axes.scatter(samples[:, 0], samples[:, 1], s=4, c="C3", linewidths=0, label="samples")
     axes.legend(loc="upper right", markerscale=3)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    return _pixels(canvas)
+
+
+def side_by_side(named: Mapping[str, Picture], *, columns: int = 4, pixels: int = 320) -> Picture:
+    """Set pictures beside each other, each under its name.
+
+    Args:
+        named: name -> picture.
+        columns: pictures in a row, at most.
+        pixels: width of a picture.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+
+    Raises:
+        ValueError: if there is no picture.
+    """
+    if not named:
+        raise ValueError("named must hold at least one picture, got none")
+    columns = min(columns, len(named))
+    rows = -(-len(named) // columns)
+    figure, canvas = _figure(columns * pixels, rows * (pixels + 20))
+    for index, (name, image) in enumerate(named.items()):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
+        axes.set_title(name)
+        axes.set_axis_off()
+    return _pixels(canvas)
 
 
 def save_png(path: str | os.PathLike[str], image: Any) -> None:
@@ -120,6 +142,20 @@ def save_png(path: str | os.PathLike[str], image: Any) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(buffer.getvalue())
     temporary.replace(path)
+
+
+def _figure(width, height):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # A figure of its own, outside pyplot: no global state, and no display.
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, layout="constrained")
+    return figure, FigureCanvasAgg(figure)
+
+
+def _pixels(canvas):
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _finite_points(points: Any, name: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import evaluate, sample, train
+from experiments import evaluate, report, sample, train
 from genloss_jax import data, training
 
 NAMES = sorted(path.stem for path in Path("configs").glob("*.py") if path.stem != "base")
@@ -38,6 +38,23 @@ def test_a_finished_run_is_evaluated_and_sampled_and_not_trained_again(tmp_path,
     assert sample.run(tmp_path, tmp_path / "out" / "points.npy", num=5).shape == (5, 2)
     sample.run(tmp_path, tmp_path / "points.png", num=5)
     assert (tmp_path / "points.png").stat().st_size > 0
+    assert report.run([str(tmp_path)], tmp_path / "report") == {tmp_path.name: values}
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert f"| {tmp_path.name} | {values['modes_covered']:.4g} |" in page
+    assert "| real against real | 8 ± 0 |" in page
+    assert (tmp_path / "report" / "report.png").stat().st_size > 0
+
+
+def test_report_refuses_runs_that_cannot_be_compared(tmp_path):
+    with pytest.raises(ValueError, match="directories have different names"):
+        report.run([str(tmp_path / "a" / "run"), str(tmp_path / "b" / "run")], tmp_path / "report")
+    for name, num_samples in (("few", 64), ("more", 65)):
+        config = config_of("gan_ring", "smoke").copy_and_resolve_references()
+        with config.unlocked():
+            config.evaluation.num_samples = num_samples
+        train.run(config, tmp_path / name)
+    with pytest.raises(ValueError, match=r"cannot be compared: few has .*64.*, more has .*65"):
+        report.run([str(tmp_path / "few"), str(tmp_path / "more")], tmp_path / "report")
 
 
 @pytest.mark.parametrize("name", NAMES)

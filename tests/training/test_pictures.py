@@ -57,6 +57,22 @@ class TestPicture:
             pictures.picture(np.zeros((5, 3)))
 
 
+class TestSideBySide:
+    def test_sets_each_picture_into_its_place(self):
+        shades = {"dark": 50, "grey": 120, "light": 200}
+        named = {name: np.full((4, 4, 1), shade, np.uint8) for name, shade in shades.items()}
+        sheet = pictures.side_by_side(named, columns=2, pixels=100)
+        assert sheet.shape == (240, 200, 3)
+        places = {"dark": (70, 50), "grey": (70, 150), "light": (190, 50)}
+        assert {name: tuple(sheet[place]) for name, place in places.items()} == {
+            name: (shade,) * 3 for name, shade in shades.items()
+        }
+
+    def test_asks_for_a_picture(self):
+        with pytest.raises(ValueError, match="named must hold at least one picture"):
+            pictures.side_by_side({})
+
+
 class TestSavePng:
     def test_enlarges_small_pictures_by_whole_factors(self, tmp_path):
         sheet = pictures.grid(np.linspace(-1, 1, 4 * 64).reshape(4, 8, 8, 1))

@@ -17,10 +17,10 @@ demo: $(READY)  ## train a DCGAN on handwritten digits; ends with a picture and 
 	  --compilation_cache=.cache/xla
 
 test: $(READY)  ## the default test suite
-	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 test-all: $(READY)  ## the slow tests too
-	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "" $(TESTS)
 
 lint: $(READY)  ## style, formatting and types
 	$(BIN)/ruff check .

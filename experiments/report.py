@@ -1,4 +1,4 @@
-"""Set finished runs side by side: `python -m experiments.report --workdirs=runs/vae,runs/glow --out=report`."""
+"""Set finished runs side by side: `python -m experiments.report --workdirs=runs/first,runs/second --out=report`."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def define_flags() -> None:
 def main(values: flags.FlagValues) -> None:
     """Report what the flags say."""
     if not values.workdirs:
-        raise ValueError("--workdirs is missing; try --workdirs=runs/digits,runs/vae")
+        raise ValueError("--workdirs is missing; try --workdirs=runs/first,runs/second")
     run(values.workdirs, values.out, values.checkpoint)
 
 

@@ -3,11 +3,14 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from genloss_jax.objectives.configured import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "genloss_jax"
@@ -61,6 +64,13 @@ def test_room_imports_only_the_rooms_below_it(room):
             if top == PACKAGE and inner:
                 target = inner.partition(".")[0]
                 assert target.startswith("_") or target in ALLOWED[room] | {room}, f"{path} imports {module}"
+
+
+def test_training_and_experiments_do_not_know_the_families():
+    families = re.compile(rf"\b({'|'.join(FAMILIES)})\b")
+    for path in sources(f"{PACKAGE}/training", "experiments"):
+        found = families.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path} speaks of {found}"
 
 
 @pytest.mark.parametrize("folder", sorted(LIBRARIES))

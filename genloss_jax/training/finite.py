@@ -86,7 +86,7 @@ def broken_leaf(state: TrainState) -> str | None:
         state: the state of one run, or of several.
 
     Returns:
-        The path of an array, such as `.params['generator']['kernel']`, or None where the state is sound.
+        The path of an array, such as `.params['model']['kernel']`, or None where the state is sound.
     """
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
     sound = jax.device_get(_sound(state))

@@ -5,35 +5,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from genloss_jax._names import look_up
 from genloss_jax.networks import initializers
 from genloss_jax.networks.adapters import from_linen
-from genloss_jax.networks.layers import ACTIVATIONS, Dense
+from genloss_jax.networks.layers import ACTIVATIONS, IMAGE_SIZES, Dense, fourier_features
 from genloss_jax.networks.network import Network
-
-
-def fourier_features(level: Float[Array, " batch"], num: int) -> Float[Array, "batch features"]:
-    """Describe a number near the unit interval by waves, so that a network can change quickly along it.
-
-    (u, sin πu, cos πu, ..., sin num πu, cos num πu)
-
-    The number itself tells apart what the waves repeat.
-
-    Args:
-        level: u, `[B]`, of order 1.
-        num: number of frequencies.
-
-    Returns:
-        `[B, 1 + 2 num]`.
-
-    References:
-        Tancik et al. 2020, Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains.
-    """
-    angles = jnp.pi * level[:, None] * jnp.arange(1, num + 1, dtype=level.dtype)[None, :]
-    return jnp.concatenate([level[:, None], jnp.sin(angles), jnp.cos(angles)], axis=-1)
+from genloss_jax.networks.unet import UNetDenoiser
 
 
 class MLPDenoiser(nn.Module):
@@ -66,25 +44,48 @@ class MLPDenoiser(nn.Module):
         return output.reshape(x.shape)
 
 
+def _mlp(config, shape, activation):
+    look_up("normalization of an mlp denoiser", config.normalization, {"none": None})
+    return MLPDenoiser((config.width,) * config.depth, shape, activation)
+
+
+def _unet(config, shape, activation):
+    look_up("normalization of a unet denoiser", config.normalization, {"group": None, "none": None})
+    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in IMAGE_SIZES:
+        sizes = ", ".join(f"({size}, {size}, C)" for size in IMAGE_SIZES)
+        raise ValueError(f"shape for 'unet' must be one of {sizes}, got {shape}")
+    return UNetDenoiser(
+        shape[0],
+        shape[-1],
+        config.width,
+        config.depth,
+        config.normalization,
+        activation,
+        implementation=config.convolution,
+    )
+
+
+DENOISERS = {"mlp": _mlp, "unet": _unet}
+
+
 def denoiser(config: Any, *, shape: tuple[int, ...]) -> Network:
     """Build a denoiser: `apply(params, state, x, level, train=) -> [B, *shape]`.
 
     Args:
-        config: a `NetworkConfig` or anything with its attributes; normalisation "none" only, because a batch holds
-            examples of many levels.
+        config: a `NetworkConfig` or anything with its attributes, named "mlp" or "unet"; no batch normalisation,
+            because a batch holds examples of many levels.
         shape: of one example.
 
     Returns:
         The network. It refuses inputs of another shape than `[B, *shape]`.
 
     Raises:
-        ValueError: for an unknown name or option.
+        ValueError: for an unknown name or option, or a shape that the architecture does not take.
     """
-    look_up("network of a denoiser", config.name, {"mlp": None})
-    look_up("normalization of a denoiser", config.normalization, {"none": None})
+    build = look_up("network of a denoiser", config.name, DENOISERS)
     activation = "silu" if config.activation == "default" else config.activation
     look_up("activation", activation, ACTIVATIONS)
-    network = from_linen(MLPDenoiser((config.width,) * config.depth, tuple(shape), activation))
+    network = from_linen(build(config, tuple(shape), activation))
 
     def check(x):
         if x.shape[1:] != tuple(shape):

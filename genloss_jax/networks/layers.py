@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from genloss_jax.networks import convolution, initializers
 
@@ -146,6 +147,27 @@ def spectrally_normalized(module: nn.Module, kernel: jax.Array, train: bool) -> 
         if not module.is_initializing():
             vector.value = u
     return kernel / (v @ matrix @ u)
+
+
+def fourier_features(level: Float[Array, " batch"], num: int) -> Float[Array, "batch features"]:
+    """Describe a number near the unit interval by waves, so that a network can change quickly along it.
+
+    (u, sin πu, cos πu, ..., sin num πu, cos num πu)
+
+    The number itself tells apart what the waves repeat.
+
+    Args:
+        level: u, `[B]`, of order 1.
+        num: number of frequencies.
+
+    Returns:
+        `[B, 1 + 2 num]`.
+
+    References:
+        Tancik et al. 2020, Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains.
+    """
+    angles = jnp.pi * level[:, None] * jnp.arange(1, num + 1, dtype=level.dtype)[None, :]
+    return jnp.concatenate([level[:, None], jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:

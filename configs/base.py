@@ -75,20 +75,26 @@ def get_config() -> ConfigDict:
     flow.max_log_scale = 4.0  # bound on the log-scale of an affine map
 
     config.diffusion = diffusion = ConfigDict()
-    diffusion.process = "flow_matching"  # flow_matching, ddpm, edm
-    diffusion.path = "linear"  # of flow matching: linear, trigonometric
+    diffusion.process = "flow_matching"  # flow_matching, rectified_flow, mean_flow, ddpm, edm, vdm, consistency
+    diffusion.path = "linear"  # of flow matching and mean flows: linear, trigonometric
     diffusion.coupling = "independent"  # of flow matching: independent, optimal_transport
     diffusion.prediction = "noise"  # of ddpm: noise, data, velocity
     diffusion.min_snr = False  # whether ddpm weighs its squared error
     diffusion.min_snr_gamma = 5.0
-    diffusion.sigma_data = 0.0  # standard deviation of the data in edm; 0: measured
-    diffusion.sigma_min = 0.002  # noise of edm at the end of the way back, in the unit of the data
+    diffusion.sigma_data = 0.0  # standard deviation of the data in edm and consistency; 0: measured
+    diffusion.sigma_min = 0.002  # noise of both at the end of the way back, in the unit of the data
     diffusion.sigma_max = 80.0  # and at its beginning
-    diffusion.log_sigma_mean = -1.2  # of the noise that edm trains on
+    diffusion.log_sigma_mean = -1.2  # of the noise that both train on
     diffusion.log_sigma_std = 1.2
-    diffusion.sampler = "rk4"  # euler, heun, rk4, ancestral
-    diffusion.num_steps = 50  # of the sampler
-    diffusion.num_likelihood_steps = 50  # of the Runge-Kutta method in the likelihood
+    diffusion.num_intervals = 64  # of consistency, from sigma_min to sigma_max
+    diffusion.log_snr_max = 13.3  # of vdm, at the data
+    diffusion.log_snr_min = -5.0  # and at the noise
+    diffusion.instant_share = 0.75  # of the examples of a mean flow that learn the velocity at one time
+    diffusion.adaptive_power = 1.0  # of the squared error of a mean flow that it is divided by
+    diffusion.num_pair_steps = 10  # of the Runge-Kutta method that makes the pairs of a rectified flow
+    diffusion.sampler = "rk4"  # euler, heun, rk4, ancestral; mean_flow and consistency leap instead
+    diffusion.num_steps = 50  # of the sampler, or leaps
+    diffusion.num_likelihood_steps = 50  # of the Runge-Kutta method in the likelihood; times in the bound of vdm
 
     config.optimizer = optimizer = ConfigDict()
     optimizer.name = "adam"  # adam, rmsprop, sgd, optimistic_adam
@@ -165,6 +171,7 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.flow.num_layers = 2
     config.diffusion.num_steps = 2
     config.diffusion.num_likelihood_steps = 2
+    config.diffusion.num_pair_steps = 2
     config.evaluation.num_samples = 64
     return config
 

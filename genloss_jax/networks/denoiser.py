@@ -15,9 +15,9 @@ from genloss_jax.networks.unet import UNetDenoiser
 
 
 class MLPDenoiser(nn.Module):
-    """Dense layers, each moved by an embedding of the level; a last layer that starts at zero.
+    """Dense layers, each moved by an embedding of the levels; a last layer that starts at zero.
 
-    h_{i+1} = act(W_i h_i + b_i + U_i e), e = act(dense(fourier_features(level)))
+    h_{i+1} = act(W_i h_i + b_i + U_i e), e = act(dense(fourier_features(levels)))
 
     Attributes:
         widths: of the hidden layers.
@@ -32,10 +32,11 @@ class MLPDenoiser(nn.Module):
     num_frequencies: int = 8
 
     @nn.compact
-    def __call__(self, x, level, *, train: bool = False):
-        """Map `[B, *shape]` and levels `[B]` to `[B, *shape]`."""
+    def __call__(self, x, *levels, train: bool = False):
+        """Map `[B, *shape]` and levels, each `[B]`, to `[B, *shape]`."""
         activation = ACTIVATIONS[self.activation]
-        embedding = activation(Dense(self.widths[0], name="embedding")(fourier_features(level, self.num_frequencies)))
+        features = fourier_features(levels, self.num_frequencies)
+        embedding = activation(Dense(self.widths[0], name="embedding")(features))
         h = x.reshape(x.shape[0], -1)
         for width in self.widths:
             own = Dense(width, kernel_init=initializers.he_normal())(h, train=train)
@@ -69,7 +70,7 @@ DENOISERS = {"mlp": _mlp, "unet": _unet}
 
 
 def denoiser(config: Any, *, shape: tuple[int, ...]) -> Network:
-    """Build a denoiser: `apply(params, state, x, level, train=) -> [B, *shape]`.
+    """Build a denoiser: `apply(params, state, x, level, ..., train=) -> [B, *shape]`.
 
     Args:
         config: a `NetworkConfig` or anything with its attributes, named "mlp" or "unet"; no batch normalisation,
@@ -91,12 +92,12 @@ def denoiser(config: Any, *, shape: tuple[int, ...]) -> Network:
         if x.shape[1:] != tuple(shape):
             raise ValueError(f"x must have shape [B, {tuple(shape)}], got {x.shape}")
 
-    def init(key, x, level):
+    def init(key, x, *levels):
         check(x)
-        return network.init(key, x, level)
+        return network.init(key, x, *levels)
 
-    def apply(params, state, x, level, *, train=False, key=None):
+    def apply(params, state, x, *levels, train=False, key=None):
         check(x)
-        return network.apply(params, state, x, level, train=train, key=key)
+        return network.apply(params, state, x, *levels, train=train, key=key)
 
     return Network(init, apply)

@@ -1,6 +1,6 @@
 """Dense and convolutional layers whose kernels may be spectrally normalised and whose convolution is a choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -149,25 +149,29 @@ def spectrally_normalized(module: nn.Module, kernel: jax.Array, train: bool) -> 
     return kernel / (v @ matrix @ u)
 
 
-def fourier_features(level: Float[Array, " batch"], num: int) -> Float[Array, "batch features"]:
-    """Describe a number near the unit interval by waves, so that a network can change quickly along it.
+def fourier_features(levels: Sequence[Float[Array, " batch"]], num: int) -> Float[Array, "batch features"]:
+    """Describe numbers near the unit interval by waves, so that a network can change quickly along them.
 
     (u, sin πu, cos πu, ..., sin num πu, cos num πu)
 
     The number itself tells apart what the waves repeat.
 
     Args:
-        level: u, `[B]`, of order 1.
+        levels: one or several u, each `[B]`, of order 1.
         num: number of frequencies.
 
     Returns:
-        `[B, 1 + 2 num]`.
+        `[B, L (1 + 2 num)]` for L levels.
 
     References:
         Tancik et al. 2020, Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains.
     """
-    angles = jnp.pi * level[:, None] * jnp.arange(1, num + 1, dtype=level.dtype)[None, :]
-    return jnp.concatenate([level[:, None], jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+    def waves(level):
+        angles = jnp.pi * level[:, None] * jnp.arange(1, num + 1, dtype=level.dtype)[None, :]
+        return jnp.concatenate([level[:, None], jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+    return jnp.concatenate([waves(level) for level in levels], axis=-1)
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:

@@ -78,10 +78,10 @@ class UNetDenoiser(nn.Module):
     implementation: str = "auto"
 
     @nn.compact
-    def __call__(self, x, level, *, train: bool = False):
-        """Map `[B, size, size, channels]` and levels `[B]` to `[B, size, size, channels]`."""
+    def __call__(self, x, *levels, train: bool = False):
+        """Map `[B, size, size, channels]` and levels, each `[B]`, to `[B, size, size, channels]`."""
         activation = ACTIVATIONS[self.activation]
-        embedding = activation(Dense(4 * self.width)(fourier_features(level, self.num_frequencies), train=train))
+        embedding = activation(Dense(4 * self.width)(fourier_features(levels, self.num_frequencies), train=train))
         embedding = activation(Dense(4 * self.width)(embedding, train=train))
 
         def block(h, width):

@@ -3,10 +3,14 @@
 from genloss_jax.objectives.configured import FAMILIES as FAMILIES
 from genloss_jax.objectives.configured import from_config as from_config
 from genloss_jax.objectives.diffusion import Process as Process
+from genloss_jax.objectives.diffusion import consistency as consistency
 from genloss_jax.objectives.diffusion import ddpm as ddpm
 from genloss_jax.objectives.diffusion import diffusion as diffusion
 from genloss_jax.objectives.diffusion import edm as edm
 from genloss_jax.objectives.diffusion import flow_matching as flow_matching
+from genloss_jax.objectives.diffusion import mean_flow as mean_flow
+from genloss_jax.objectives.diffusion import rectified_flow as rectified_flow
+from genloss_jax.objectives.diffusion import vdm as vdm
 from genloss_jax.objectives.flow import flow as flow
 from genloss_jax.objectives.gan import Inputs as Inputs
 from genloss_jax.objectives.gan import Penalty as Penalty

@@ -20,9 +20,11 @@ def build(**changes):
 
 
 def test_fourier_features_are_the_number_and_its_waves():
-    features = fourier_features(jnp.array([0.5, 0.0]), 2)
-    expected = [[0.5, 1.0, 0.0, 0.0, -1.0], [0.0, 0.0, 0.0, 1.0, 1.0]]
-    np.testing.assert_allclose(features, expected, atol=1e-6)
+    level = jnp.array([0.5, 0.0])
+    expected = np.array([[0.5, 1.0, 0.0, 0.0, -1.0], [0.0, 0.0, 0.0, 1.0, 1.0]])
+    np.testing.assert_allclose(fourier_features([level], 2), expected, atol=1e-6)
+    both = fourier_features([level, level[::-1]], 2)
+    np.testing.assert_allclose(both, np.hstack([expected, expected[::-1]]), atol=1e-6)
 
 
 def test_denoiser_starts_at_zero_has_no_state_and_counts_as_by_hand():

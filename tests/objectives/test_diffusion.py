@@ -11,7 +11,7 @@ import pytest
 from genloss_jax import networks
 from genloss_jax.losses import diffusion as losses
 from genloss_jax.networks.network import Network, from_function
-from genloss_jax.objectives import ddpm, diffusion, edm, flow_matching
+from genloss_jax.objectives import ddpm, diffusion, edm, flow_matching, vdm
 from genloss_jax.training import Schedule, make_step, sampling_params
 
 MEAN, STD = 0.7, 0.5
@@ -70,6 +70,7 @@ CASES = {
     "data": (ddpm("data"), diffusion_prediction("data")),
     "velocity": (ddpm("velocity"), diffusion_prediction("velocity")),
     "edm": (edm(STD), edm_output),
+    "vdm": (vdm(), diffusion_prediction("noise")),
 }
 
 
@@ -99,7 +100,7 @@ def mean_and_std_of_samples(process):
     return last_mean - stretch * first_mean, stretch * float(process.coefficients(jnp.array(0.0))[1])
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"vdm"}))
 def test_likelihood_of_the_best_network_is_that_of_the_data(name):
     objective, params, aux = build(name, num_likelihood_steps=100)
     assert objective.log_prob_kind == "exact"
@@ -120,6 +121,7 @@ def test_likelihood_of_the_best_network_is_that_of_the_data(name):
         ("velocity", "heun"),
         ("edm", "heun"),
         ("edm", "ancestral"),
+        ("vdm", "ancestral"),
     ],
 )
 def test_samples_of_the_best_network_have_the_mean_and_spread_of_the_data(name, sampler):
@@ -162,6 +164,35 @@ def test_ddpm_loss_of_the_best_network_is_the_irreducible_one_at_ddpms_levels():
 
 def test_edm_loss_of_the_best_network_is_one_per_dimension():
     assert loss_of("edm") == pytest.approx(2.0, rel=0.02)
+
+
+def test_vdm_bound_of_the_best_network_is_the_entropy_of_the_data():
+    objective, params, aux = build("vdm")
+    assert objective.log_prob_kind == "lower bound"
+    x = data(4_000)
+    got = objective.log_prob(params, aux, {"x": x}, jax.random.key(0))
+    # Less what the noise at the far end misses of the data: KL(N(α m, α² s² + σ²) || N(0, 1)), α² = sigmoid(-5).
+    alpha_squared = float(jax.nn.sigmoid(-5.0))
+    variance = alpha_squared * STD**2 + 1 - alpha_squared
+    missed = 0.5 * (variance + alpha_squared * MEAN**2 - 1 - math.log(variance))
+    entropy = 0.5 * math.log(2 * math.pi * math.e * STD**2)
+    error = float(np.std(got)) / math.sqrt(len(x))
+    assert float(got.mean()) == pytest.approx(-2 * (entropy + missed), abs=4 * error)
+
+
+def test_vdm_bound_of_the_best_network_on_levels_is_their_entropy():
+    # x = ±1 with equal probability: E[x | z] = tanh(α z / σ²).
+    def noise(z, level):
+        alpha, sigma = losses.alpha_sigma(-8.0 * level)
+        return (z - alpha * jnp.tanh(alpha * z / sigma**2)) / sigma
+
+    objective = diffusion(oracle(noise), vdm(jnp.array([-1.0, 1.0])), shape=(1,))
+    x = jnp.tile(jnp.array([[-1.0], [1.0]]), (2_000, 1))
+    params, aux = objective.init(jax.random.key(0), {"x": x})
+    got = objective.log_prob(params, aux, {"x": x}, jax.random.key(0))
+    error = float(np.std(got)) / math.sqrt(len(x))
+    assert error < 0.01
+    assert float(got.mean()) == pytest.approx(-math.log(2), abs=4 * error + 1e-3)
 
 
 def test_min_snr_weight_is_traced_and_lowers_the_loss_on_noise():

@@ -1,0 +1,18 @@
+"""A consistency model on the two moons, trained without a teacher and sampled in one step (Song and Dhariwal 2024).
+
+python -m experiments.train --config=configs/consistency.py --workdir=runs/consistency
+"""
+
+from configs import base, flow_matching
+
+
+def get_config(variant: str = ""):
+    config = flow_matching.get_config()
+    config.diffusion.process = "consistency"
+    config.diffusion.log_sigma_mean = -0.5
+    config.diffusion.log_sigma_std = 1.5
+    config.diffusion.sigma_min = 0.01
+    config.diffusion.sigma_max = 20.0
+    config.diffusion.num_steps = 1
+    config.training.evaluate_every_steps = 5000
+    return base.finish(config, variant)

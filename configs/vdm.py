@@ -1,0 +1,14 @@
+"""A variational diffusion model of the digits: trained and measured by its bound (Kingma et al. 2021).
+
+python -m experiments.train --config=configs/vdm.py --workdir=runs/vdm
+"""
+
+from configs import base, edm_digits
+
+
+def get_config(variant: str = ""):
+    config = edm_digits.get_config()
+    config.diffusion.process = "vdm"
+    config.diffusion.sampler = "ancestral"
+    config.diffusion.num_steps = 100
+    return base.finish(config, variant)

@@ -3,17 +3,12 @@
 python -m experiments.train --config=configs/ali.py --workdir=runs/ali
 """
 
-from configs import base
+from configs import aae, base
 
 
 def get_config(variant: str = ""):
-    config = base.with_players(base.get_config(), discriminator=False, model=True)
-    config.family = "adversarial_autoencoder"
+    config = aae.get_config()
     config.adversarial_autoencoder.method = "ali"
     config.latent.dim = 16
-    config.networks.width = 32
-    config.penalty.weight = 0.1
-    config.optimizer.learning_rate = 1e-3
-    config.schedule.anneal.learning_rate = base.path("cosine", 0.0)
-    config.training.total_steps = 4000
+    config.penalty.weight = 1.0
     return base.finish(config, variant)

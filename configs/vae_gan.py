@@ -1,18 +1,17 @@
-"""A VAE-GAN on the digits, with DCGAN's bodies (Larsen et al. 2016).
+"""A VAE-GAN on the digits, on the networks of `vae` (Larsen et al. 2016).
 
 python -m experiments.train --config=configs/vae_gan.py --workdir=runs/vae_gan
 """
 
-from configs import base
+from configs import aae, base
 
 
 def get_config(variant: str = ""):
-    config = base.with_players(base.get_config(), discriminator=False, encoder=True, decoder=True)
-    config.family = "adversarial_autoencoder"
+    config = base.with_players(aae.get_config(), discriminator=False, encoder=True, decoder=True)
     config.adversarial_autoencoder.method = "vae_gan"
+    config.adversarial_autoencoder.adversarial_weight = 50.0
+    config.adversarial_autoencoder.feature_weight = 5.0
     config.latent.dim = 16
-    config.networks.width = 32
-    config.optimizer.learning_rate = 1e-3
-    config.schedule.anneal.learning_rate = base.path("cosine", 0.0)
-    config.training.total_steps = 4000
+    config.penalty.weight = 0.2
+    config.training.total_steps = 2500
     return base.finish(config, variant)

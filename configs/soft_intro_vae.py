@@ -3,22 +3,17 @@
 python -m experiments.train --config=configs/soft_intro_vae.py --workdir=runs/soft_intro_vae
 """
 
-from configs import base
+from configs import base, vae
 
 
 def get_config(variant: str = ""):
-    config = base.with_players(base.get_config(), encoder=True, decoder=True)
+    config = base.with_players(vae.get_config(), encoder=True, decoder=True)
     config.family = "adversarial_autoencoder"
-    config.adversarial_autoencoder.method = "soft_intro_vae"
-    config.latent.dim = 16
-    config.networks.name = "mlp"
-    config.networks.width = 256
-    config.networks.depth = 2
-    config.networks.normalization = "none"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.b1 = 0.9
-    config.schedule.anneal.learning_rate = base.path("cosine", 0.0)
-    config.schedule.ema_decay = 0.999
-    config.training.total_steps = 4000
-    config.training.steps_per_dispatch = 50
+    own = config.adversarial_autoencoder
+    own.method = "soft_intro_vae"
+    own.adversarial_weight = 0.1
+    own.alpha = 0.01
+    own.gamma = 1.0
+    own.negative_beta = 4.0
+    config.training.total_steps = 1000
     return base.finish(config, variant)

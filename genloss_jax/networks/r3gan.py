@@ -103,13 +103,14 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANCritic(nn.Module):
-    """Images to one logit each; with labels, a projection critic.
+    """Images to one logit each, or to `num_outputs` numbers; with labels, a projection critic.
 
     Attributes:
         width: channels at all sizes, a multiple of 8.
         blocks: per size.
         activation: a name of `layers.ACTIVATIONS`.
         num_classes: None for an unconditional critic.
+        num_outputs: None for logits; otherwise the critic is an encoder, see `mlp.critic_head`.
         spectral_norm: of every kernel but the blocks' last.
         minibatch_stddev: append it in front of the last layer.
         implementation: of the convolutions: "auto", "native" or "patches".
@@ -122,10 +123,11 @@ class R3GANCritic(nn.Module):
     spectral_norm: bool = False
     minibatch_stddev: bool = False
     implementation: str = "auto"
+    num_outputs: int | None = None
 
     @nn.compact
     def __call__(self, images, labels=None, *, train: bool = False):
-        """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]`."""
+        """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]` or outputs `[B, num_outputs]`."""
         stages = num_halvings(images.shape[1]) + 1
         options: dict[str, Any] = {"spectral_norm": self.spectral_norm, "implementation": self.implementation}
         x = Conv(self.width, size=1, use_bias=False, **options)(images, train=train)
@@ -137,4 +139,4 @@ class R3GANCritic(nn.Module):
         # A 4x4 convolution of each channel by itself, on a 4x4 image.
         basis = self.param("basis", initializers.normal(0.25), (4, 4, self.width))
         features = jnp.einsum("bhwc,hwc->bc", x, basis)
-        return critic_head(features, labels, self.num_classes, self.spectral_norm, self.minibatch_stddev, train)
+        return critic_head(self, features, labels, train)

@@ -41,15 +41,24 @@ class NetworkConfig(NamedTuple):
 
 
 class Architecture(NamedTuple):
-    """A row of the table: two builders, the activations they default to, and whether they make images only."""
+    """A row of the table: two builders, the activations they default to, and what they make.
+
+    Attributes:
+        generator: `(config, shape, **options) -> module`.
+        critic: `(config, **options) -> module`; options go before the config's fields.
+        activations: of the generator and of the critic.
+        images_only: whether other shapes are refused.
+        bounded: whether the generator ends in tanh, unless it is told `bounded=False`.
+    """
 
     generator: Callable[..., nn.Module]
     critic: Callable[..., nn.Module]
     activations: tuple[str, str]
     images_only: bool
+    bounded: bool
 
 
-def _image(generator, critic, activations, *, normalizes=True):
+def _image(generator, critic, activations, *, normalizes=True, bounded=True):
     """Make a row of an image architecture from its two modules."""
 
     def options(config):
@@ -60,14 +69,9 @@ def _image(generator, critic, activations, *, normalizes=True):
         return generator(size=shape[0], channels=shape[-1], **options(config), **kwargs)
 
     def build_critic(config, **kwargs):
-        return critic(
-            spectral_norm=config.spectral_norm,
-            minibatch_stddev=config.minibatch_stddev,
-            **options(config),
-            **kwargs,
-        )
+        return critic(**options(config), **_critic_options(config, kwargs))
 
-    return Architecture(build_generator, build_critic, activations, images_only=True)
+    return Architecture(build_generator, build_critic, activations, True, bounded)
 
 
 def _mlp_generator(config, shape, **kwargs):
@@ -75,20 +79,19 @@ def _mlp_generator(config, shape, **kwargs):
 
 
 def _mlp_critic(config, **kwargs):
-    return MLPCritic(
-        (config.width,) * config.depth,
-        normalization=config.normalization,
-        spectral_norm=config.spectral_norm,
-        minibatch_stddev=config.minibatch_stddev,
-        **kwargs,
-    )
+    options = _critic_options(config, kwargs)
+    return MLPCritic((config.width,) * config.depth, normalization=config.normalization, **options)
+
+
+def _critic_options(config, given):
+    return {"spectral_norm": config.spectral_norm, "minibatch_stddev": config.minibatch_stddev, **given}
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "mlp": Architecture(_mlp_generator, _mlp_critic, ("relu", "leaky_relu"), images_only=False),
+    "mlp": Architecture(_mlp_generator, _mlp_critic, ("relu", "leaky_relu"), False, False),
     "dcgan": _image(DCGANGenerator, DCGANCritic, ("relu", "leaky_relu")),
     "resnet": _image(ResNetGenerator, ResNetCritic, ("relu", "relu")),
-    "r3gan": _image(R3GANGenerator, R3GANCritic, ("leaky_relu", "leaky_relu"), normalizes=False),
+    "r3gan": _image(R3GANGenerator, R3GANCritic, ("leaky_relu", "leaky_relu"), normalizes=False, bounded=False),
 }
 
 
@@ -107,11 +110,66 @@ def generator(config: Any, *, shape: tuple[int, ...], num_classes: int | None = 
         ValueError: for an unknown name or option, or a shape that the architecture does not make.
     """
     row = _row(config, shape)
-    activation = row.activations[0] if config.activation == "default" else config.activation
+    activation = _activation(config, row.activations[0])
     return from_linen(row.generator(config, tuple(shape), num_classes=num_classes or None, activation=activation))
 
 
-def critic(config: Any, *, shape: tuple[int, ...], num_classes: int | None = None, pack: int = 1) -> Network:
+def decoder(config: Any, *, shape: tuple[int, ...], num_outputs: int) -> Network:
+    """Build a generator without bounds: `apply(params, state, latents, train=) -> [B, *shape, num_outputs]`.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes.
+        shape: of one example: `(D,)` or `(H, W, C)`.
+        num_outputs: numbers for each number of an example, on a last axis.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: as `generator`.
+    """
+    row = _row(config, shape)
+    options = {"activation": _activation(config, row.activations[0])} | ({"bounded": False} if row.bounded else {})
+    flat = from_linen(row.generator(config, (*shape[:-1], shape[-1] * num_outputs), **options))
+
+    def apply(params, state, latents, *, train=False, key=None):
+        outputs, state = flat.apply(params, state, latents, train=train, key=key)
+        return outputs.reshape(-1, *shape, num_outputs), state
+
+    return Network(flat.init, apply)
+
+
+def encoder(config: Any, *, shape: tuple[int, ...], num_outputs: int) -> Network:
+    """Build the body of a critic with more outputs: `apply(params, state, examples, train=) -> [B, num_outputs]`.
+
+    What a config asks of critics alone, spectral normalisation and the minibatch's deviation, is left out.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes.
+        shape: of one example: `(D,)` or `(H, W, C)`.
+        num_outputs: length of the code.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: as `critic`.
+    """
+    row = _row(config, shape)
+    activation = _activation(config, row.activations[1])
+    return from_linen(
+        row.critic(config, num_outputs=num_outputs, activation=activation, spectral_norm=False, minibatch_stddev=False)
+    )
+
+
+def critic(
+    config: Any,
+    *,
+    shape: tuple[int, ...],
+    num_classes: int | None = None,
+    pack: int = 1,
+    num_outputs: int | None = None,
+) -> Network:
     """Build a critic: `apply(params, state, examples[, labels], train=) -> [B]` logits.
 
     Args:
@@ -119,6 +177,7 @@ def critic(config: Any, *, shape: tuple[int, ...], num_classes: int | None = Non
         shape: of one example, before packing.
         num_classes: None or 0 for an unconditional critic; otherwise a projection critic.
         pack: examples side by side on the last axis of one input (PacGAN).
+        num_outputs: None for logits `[B]`; otherwise outputs `[B, num_outputs]`.
 
     Returns:
         The network. It refuses inputs of another shape than `shape` with `pack` times its last length.
@@ -129,8 +188,10 @@ def critic(config: Any, *, shape: tuple[int, ...], num_classes: int | None = Non
     row = _row(config, shape)
     if pack < 1:
         raise ValueError(f"pack must be at least 1, got {pack}")
-    activation = row.activations[1] if config.activation == "default" else config.activation
-    network = from_linen(row.critic(config, num_classes=num_classes or None, activation=activation))
+    activation = _activation(config, row.activations[1])
+    network = from_linen(
+        row.critic(config, num_classes=num_classes or None, activation=activation, num_outputs=num_outputs)
+    )
     expected = (*shape[:-1], pack * shape[-1])
 
     def check(examples):
@@ -183,6 +244,10 @@ def pair(
         return network.apply(params, state, latents, *labels, train=train, key=key)
 
     return Network(init, apply), critic(config, shape=shape, num_classes=num_classes, pack=pack)
+
+
+def _activation(config, default):
+    return default if config.activation == "default" else config.activation
 
 
 def _row(config, shape):

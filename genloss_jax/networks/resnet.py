@@ -76,7 +76,7 @@ class DownBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Latents to images in (-1, 1); labels choose the scales and biases of the normalisation.
+    """Latents to images, in (-1, 1) if bounded; labels choose the scales and biases of the normalisation.
 
     Attributes:
         size: height and width of the images: 8, 16, 32 or 64.
@@ -87,6 +87,7 @@ class ResNetGenerator(nn.Module):
         num_classes: None for an unconditional generator.
         spectral_norm: of every kernel.
         implementation: of the convolutions: "auto", "native" or "patches".
+        bounded: end in tanh; a decoder, whose outputs are parameters of a distribution, does not.
     """
 
     size: int
@@ -97,6 +98,7 @@ class ResNetGenerator(nn.Module):
     num_classes: int | None = None
     spectral_norm: bool = False
     implementation: str = "auto"
+    bounded: bool = True
 
     @nn.compact
     def __call__(self, latents, labels=None, *, train: bool = False):
@@ -118,17 +120,19 @@ class ResNetGenerator(nn.Module):
                 self.implementation,
             )(x, labels, train=train)
         x = ACTIVATIONS[self.activation](Normalize(self.normalization)(x, train=train))
-        return jnp.tanh(Conv(self.channels, implementation=self.implementation, **options)(x, train=train))
+        images = Conv(self.channels, implementation=self.implementation, **options)(x, train=train)
+        return jnp.tanh(images) if self.bounded else images
 
 
 class ResNetCritic(nn.Module):
-    """Images to one logit each; with labels, a projection critic.
+    """Images to one logit each, or to `num_outputs` numbers; with labels, a projection critic.
 
     Attributes:
         width: channels of all blocks.
         normalization: "none" in the paper.
         activation: a name of `layers.ACTIVATIONS`.
         num_classes: None for an unconditional critic.
+        num_outputs: None for logits; otherwise the critic is an encoder, see `mlp.critic_head`.
         spectral_norm: of every kernel, as in the paper.
         minibatch_stddev: append it in front of the last layer.
         implementation: of the convolutions: "auto", "native" or "patches".
@@ -141,10 +145,11 @@ class ResNetCritic(nn.Module):
     spectral_norm: bool = True
     minibatch_stddev: bool = False
     implementation: str = "auto"
+    num_outputs: int | None = None
 
     @nn.compact
     def __call__(self, images, labels=None, *, train: bool = False):
-        """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]`."""
+        """Map `[B, size, size, channels]` (and labels `[B]`) to logits `[B]` or outputs `[B, num_outputs]`."""
         # Two halvings at 32 pixels, down to 8; at least one.
         halvings = max(num_halvings(images.shape[1]) - 1, 1)
         x = images
@@ -159,6 +164,4 @@ class ResNetCritic(nn.Module):
                 self.implementation,
             )(x, train=train)
         features = jnp.sum(ACTIVATIONS[self.activation](x), axis=(1, 2))
-        return critic_head(
-            features, labels, self.num_classes, self.spectral_norm, self.minibatch_stddev, train, kernel_init=GLOROT
-        )
+        return critic_head(self, features, labels, train, kernel_init=GLOROT)

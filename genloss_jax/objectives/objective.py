@@ -37,6 +37,8 @@ class Objective(NamedTuple):
         log_prob: `(params, aux, batch, key) -> [batch]` nats, or None where the family has none. Of data with
             `num_levels`, the log-probability of the discrete example.
         log_prob_kind: what `log_prob` is of the model's own log-probability: "exact", "lower bound" or "estimate".
+        reconstruct: `(params, aux, batch, key) -> examples`, the batch's `"x"` after its way through the model's
+            latents and back, or None where the family has no such way.
     """
 
     init: Callable[[Array, Batch], Variables]
@@ -44,6 +46,7 @@ class Objective(NamedTuple):
     sample: Callable[..., Any]
     log_prob: Callable[..., Array] | None = None
     log_prob_kind: str = "exact"
+    reconstruct: Callable[..., Any] | None = None
 
 
 def mean(values: Float[Array, "..."], mask: Bool[Array, " batch"] | None = None) -> Float[Array, ""]:

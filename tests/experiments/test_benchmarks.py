@@ -10,7 +10,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval as pe
 
-from benchmarks import _measure, loss_overhead, plane, step_time
+from benchmarks import _measure, loss_overhead, plane, reconstruction, step_time
 from configs import r3gan_ring
 from genloss_jax import metrics, networks, training
 from genloss_jax.losses import adversarial
@@ -209,3 +209,15 @@ def test_plane_gives_a_row_per_seed_and_evaluation(config):
 def test_plane_refuses_no_seeds(config):
     with pytest.raises(ValueError, match="seeds must be at least 1, got 0"):
         plane.run(config, [])
+
+
+def test_reconstruction_gives_a_row_per_contestant_and_seed(capsys):
+    configs = {name: reconstruction.contestant(name, "smoke") for name in ("vae", "vae_gan without its game")}
+    assert configs["vae_gan without its game"].adversarial_autoencoder.adversarial_weight == 0.0
+    kept = []
+    rows = reconstruction.run(configs, [0, 1], keep=kept.extend)
+    assert rows == kept
+    assert [(row["contestant"], row["seed"]) for row in rows] == [(name, seed) for name in configs for seed in (0, 1)]
+    errors = [float(row["reconstruction_squared_error"]) for row in rows[:2]]
+    assert errors[0] != errors[1]
+    assert f"{np.mean(errors):.4g}" in capsys.readouterr().out

@@ -213,3 +213,36 @@ def test_comparison_has_a_row_for_each_model_and_the_floors_last():
         "| two | 3 | 1 |",
         "| real against real | 0.5 ± 0.12 | 2 |",
     ]
+
+
+# --- Reconstruction ---
+
+
+def test_reconstructions_are_compared_with_the_held_out_examples_themselves():
+    examples = np.random.default_rng(0).uniform(-1, 1, (60, 4, 4, 1)).astype(np.float32)
+
+    def pixels(images):
+        return images.reshape(len(images), -1)
+
+    data = in_memory({"x": examples[:40]}, {"x": examples[40:]}, name="noise")
+    found = metrics.evaluator(data, settings(), pixels, reconstructs=True)
+    names = {name for name in found.directions if name.startswith("reconstruction")}
+    perfect = found.compare(found.held_out)
+    assert set(perfect) == names and len(names) == 3
+    np.testing.assert_allclose([perfect[name] for name in names], 0.0, atol=1e-4)
+    assert all(found.floor[name] == perfect[name] for name in names)
+    # A shift by c moves the mean of 16 features by c each, and changes no covariance.
+    shifted = found.compare(found.held_out + 0.5)
+    np.testing.assert_allclose(shifted["reconstruction_squared_error"], 0.25, rtol=1e-5)
+    np.testing.assert_allclose(shifted["reconstruction_feature_squared_distance"], 16 * 0.25, rtol=1e-5)
+    np.testing.assert_allclose(shifted["reconstruction_frechet_squared_distance"], 16 * 0.25, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"reconstructions has shape \(3, 4, 4, 1\), expected \(20, 4, 4, 1\)"):
+        found.compare(found.held_out[:3])
+
+
+def test_points_have_a_reconstruction_error_and_no_features(grid):
+    rng = np.random.default_rng(2)
+    data = in_memory({"x": points(rng, 500)}, {"x": points(rng, 200)}, name="points")
+    found = metrics.evaluator(data, settings(num_samples=100), reconstructs=True)
+    assert set(found.compare(found.held_out)) == {"reconstruction_squared_error"}
+    assert grid.compare is None

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from genloss_jax.networks.network import from_function
-from genloss_jax.objectives.vae import discretized_logistic, gaussian, vae
+from genloss_jax.objectives.observation import discretized_logistic, gaussian
+from genloss_jax.objectives.vae import vae
 
 # p(x | z) = N(W z, s² I) with orthogonal columns, so that the posterior is diagonal.
 W = np.array([[1.0, 0.5], [-0.5, 1.0], [0.0, 0.0]])

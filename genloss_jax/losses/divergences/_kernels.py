@@ -40,7 +40,8 @@ def rational_quadratic_kernel(*, lengthscale: float | Float[Array, ""], alpha: f
     """
 
     def kernel(x, y):
-        ratio = squared_distances(x / lengthscale, y / lengthscale) / (2 * alpha)
+        # The distances themselves do not depend on the lengthscale: a mixture computes them once.
+        ratio = squared_distances(x, y) / (2 * alpha * lengthscale**2)
         return jnp.exp(-alpha * jnp.log1p(ratio))
 
     return kernel

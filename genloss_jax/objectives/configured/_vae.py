@@ -4,7 +4,8 @@ from typing import Any
 
 from genloss_jax import data, networks
 from genloss_jax.objectives.objective import Objective
-from genloss_jax.objectives.vae import BOUNDS, discretized_logistic, gaussian, vae
+from genloss_jax.objectives.observation import discretized_logistic, gaussian
+from genloss_jax.objectives.vae import BOUNDS, vae
 
 
 def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:

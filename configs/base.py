@@ -22,9 +22,9 @@ def get_config() -> ConfigDict:
     data.batch_size = 64  # examples per move
 
     config.networks = networks = ConfigDict()
-    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow
+    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow; pixelcnn, image_gpt
     networks.width = 64  # units, or channels at the highest resolution
-    networks.depth = 3  # hidden layers of an mlp
+    networks.depth = 3  # hidden layers of an mlp; blocks of a pixelcnn or an image_gpt
     networks.activation = "default"  # the architecture's own
     networks.normalization = "batch"  # batch, group, none
     networks.spectral_norm = False  # in the critic
@@ -73,6 +73,11 @@ def get_config() -> ConfigDict:
     flow.num_bins = 16  # of a spline
     flow.bound = 4.0  # a spline bends [-bound, bound], in standard deviations of the layer's input
     flow.max_log_scale = 4.0  # bound on the log-scale of an affine map
+
+    config.autoregressive = autoregressive = ConfigDict()
+    autoregressive.dropout = 0.0  # in each block, while training
+    autoregressive.num_heads = 4  # of an image_gpt; a divisor of networks.width
+    autoregressive.temperature = 1.0  # of samples
 
     config.diffusion = diffusion = ConfigDict()
     diffusion.process = "flow_matching"  # flow_matching, ddpm, edm
@@ -162,6 +167,7 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.training.steps_per_dispatch = 1
     config.data.batch_size = 8
     config.networks.width = 8
+    config.networks.depth = 1
     config.flow.num_layers = 2
     config.diffusion.num_steps = 2
     config.diffusion.num_likelihood_steps = 2

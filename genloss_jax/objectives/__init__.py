@@ -1,5 +1,6 @@
 """Families of generative models: networks and losses become an `Objective`."""
 
+from genloss_jax.objectives.autoregressive import autoregressive as autoregressive
 from genloss_jax.objectives.configured import FAMILIES as FAMILIES
 from genloss_jax.objectives.configured import from_config as from_config
 from genloss_jax.objectives.diffusion import Process as Process

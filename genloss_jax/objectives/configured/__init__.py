@@ -5,12 +5,13 @@ from typing import Any
 
 from genloss_jax import data
 from genloss_jax._names import look_up
-from genloss_jax.objectives.configured import _diffusion, _flow, _gan, _vae
+from genloss_jax.objectives.configured import _autoregressive, _diffusion, _flow, _gan, _vae
 from genloss_jax.objectives.objective import Objective
 
 Build = Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]
 
 FAMILIES: dict[str, Build] = {
+    "autoregressive": _autoregressive.build,
     "diffusion": _diffusion.build,
     "flow": _flow.build,
     "gan": _gan.build,

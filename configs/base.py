@@ -66,6 +66,16 @@ def get_config() -> ConfigDict:
     vae.alpha = 0.5  # order of the Rényi bound
     vae.noisy_samples = True  # sample p(x | z), or its mean
 
+    config.vq_vae = vq_vae = ConfigDict()
+    vq_vae.num_positions = 8  # codes per example
+    vq_vae.num_codes = 64  # codewords to choose from
+    vq_vae.code_dim = 8  # numbers of a codeword
+    vq_vae.commitment_weight = 0.25
+    vq_vae.codebook_decay = 0.99  # per step, of the running averages that the codewords are
+    vq_vae.prior_width = 64  # of the transformer over the codes, whose dropout and heads are those of autoregressive
+    vq_vae.prior_depth = 2  # its blocks
+    vq_vae.noisy_samples = True  # sample p(x | codes), or its mean
+
     config.flow = flow = ConfigDict()
     flow.layer = "coupling"  # coupling, autoregressive, glow
     flow.transformer = "spline"  # affine, spline
@@ -168,6 +178,8 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.data.batch_size = 8
     config.networks.width = 8
     config.networks.depth = 1
+    config.vq_vae.prior_width = 8
+    config.vq_vae.prior_depth = 1
     config.flow.num_layers = 2
     config.diffusion.num_steps = 2
     config.diffusion.num_likelihood_steps = 2

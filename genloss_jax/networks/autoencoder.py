@@ -58,14 +58,17 @@ class MLPDecoder(nn.Module):
         return body(latents, train=train).reshape(-1, *self.shape)
 
 
-def autoencoder(config: Any, *, shape: tuple[int, ...], latent_dim: int, num_outputs: int) -> tuple[Network, Network]:
+def autoencoder(
+    config: Any, *, shape: tuple[int, ...], latent_dim: int, num_outputs: int, outputs_per_latent: int = 2
+) -> tuple[Network, Network]:
     """Build an encoder and the decoder that answers it.
 
     Args:
         config: a `NetworkConfig` or anything with its attributes.
         shape: of one example.
-        latent_dim: length of the latents; the encoder gives twice as many features.
+        latent_dim: length of the latents.
         num_outputs: numbers that the decoder gives for each number of an example, on a last axis.
+        outputs_per_latent: numbers that the encoder gives for each number of a latent: 2 for means and log-variances.
 
     Returns:
         (encoder, decoder).
@@ -77,6 +80,6 @@ def autoencoder(config: Any, *, shape: tuple[int, ...], latent_dim: int, num_out
     activation = "relu" if config.activation == "default" else config.activation
     look_up("activation", activation, ACTIVATIONS)
     widths = (config.width,) * config.depth
-    encoder = MLPEncoder(widths, 2 * latent_dim, activation, config.normalization)
+    encoder = MLPEncoder(widths, outputs_per_latent * latent_dim, activation, config.normalization)
     decoder = MLPDecoder(widths, (*shape, num_outputs), activation, config.normalization)
     return from_linen(encoder), from_linen(decoder)

@@ -18,3 +18,5 @@ from genloss_jax.objectives.objective import Objective as Objective
 from genloss_jax.objectives.objective import Variables as Variables
 from genloss_jax.objectives.objective import mean as mean
 from genloss_jax.objectives.vae import vae as vae
+from genloss_jax.objectives.vq_vae import Codes as Codes
+from genloss_jax.objectives.vq_vae import vq_vae as vq_vae

@@ -145,8 +145,10 @@ def vae(
         latents = jnp.zeros((num_examples(batch), latent_dim), x.dtype)
         encoder_params, encoder_state = encoder.init(encoder_key, x)
         decoder_params, decoder_state = decoder.init(decoder_key, latents)
-        _check("encoder", encoder, encoder_params, encoder_state, x, (2 * latent_dim,))
-        _check("decoder", decoder, decoder_params, decoder_state, latents, (*x.shape[1:], observation.num_outputs))
+        check_outputs("encoder", encoder, encoder_params, encoder_state, x, (2 * latent_dim,))
+        check_outputs(
+            "decoder", decoder, decoder_params, decoder_state, latents, (*x.shape[1:], observation.num_outputs)
+        )
         params = {MODEL: {ENCODER: encoder_params, DECODER: decoder_params}}
         return Variables(params, {ENCODER: encoder_state, DECODER: decoder_state})
 
@@ -193,7 +195,10 @@ def _standard_normal(x):
     return -0.5 * jnp.sum(jnp.square(x) + math.log(2 * math.pi), -1)
 
 
-def _check(name: str, network: Network, params: Any, state: Any, inputs: jax.Array, expected: tuple[int, ...]) -> None:
+def check_outputs(
+    name: str, network: Network, params: Any, state: Any, inputs: jax.Array, expected: tuple[int, ...]
+) -> None:
+    """Raise unless a network gives outputs `[B, *expected]`, with a sentence that names it."""
     outputs, _ = jax.eval_shape(lambda *given: network.apply(*given), params, state, inputs)
     if outputs.shape[1:] != expected:
         raise ValueError(f"{name} must give outputs of shape {('B', *expected)}, got {outputs.shape}")

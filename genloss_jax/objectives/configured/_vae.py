@@ -4,14 +4,13 @@ from typing import Any
 
 from genloss_jax import data, networks
 from genloss_jax.objectives.objective import Objective
-from genloss_jax.objectives.vae import BOUNDS, discretized_logistic, gaussian, vae
+from genloss_jax.objectives.vae import BOUNDS, Likelihood, discretized_logistic, gaussian, vae
 
 
 def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
     """Build a variational autoencoder; see `objectives.from_config`."""
     own = config.vae
-    levels = dataset.num_levels
-    observation = discretized_logistic(levels) if levels else gaussian()
+    observation = observation_of(dataset)
     encoder, decoder = networks.autoencoder(
         config.networks, shape=dataset.shape, latent_dim=config.latent.dim, num_outputs=observation.num_outputs
     )
@@ -26,3 +25,8 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
         noisy_samples=own.noisy_samples,
     )
     return objective, {name: own[name] for name in BOUNDS[own.bound].hyper}
+
+
+def observation_of(dataset: data.Dataset) -> Likelihood:
+    """Choose what a decoder says of an example: a logistic over its levels, or a Gaussian of continuous numbers."""
+    return discretized_logistic(dataset.num_levels) if dataset.num_levels else gaussian()

@@ -34,6 +34,7 @@ def get_config() -> ConfigDict:
 
     config.latent = latent = ConfigDict()
     latent.dim = 64
+    latent.top_dim = 8  # of the level above, in an hvae
     latent.distribution = "normal"  # normal, uniform
 
     config.loss = "non_saturating"  # python -m genloss_jax.losses.catalog lists them

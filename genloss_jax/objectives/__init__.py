@@ -14,6 +14,7 @@ from genloss_jax.objectives.gan import Penalty as Penalty
 from genloss_jax.objectives.gan import Turn as Turn
 from genloss_jax.objectives.gan import gan as gan
 from genloss_jax.objectives.gan import stateless as stateless
+from genloss_jax.objectives.hvae import hvae as hvae
 from genloss_jax.objectives.objective import Objective as Objective
 from genloss_jax.objectives.objective import Variables as Variables
 from genloss_jax.objectives.objective import mean as mean

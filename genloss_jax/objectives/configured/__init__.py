@@ -5,7 +5,7 @@ from typing import Any
 
 from genloss_jax import data
 from genloss_jax._names import look_up
-from genloss_jax.objectives.configured import _autoregressive, _diffusion, _flow, _gan, _vae, _vq_vae
+from genloss_jax.objectives.configured import _autoregressive, _diffusion, _flow, _gan, _hvae, _vae, _vq_vae
 from genloss_jax.objectives.objective import Objective
 
 Build = Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]
@@ -15,6 +15,7 @@ FAMILIES: dict[str, Build] = {
     "diffusion": _diffusion.build,
     "flow": _flow.build,
     "gan": _gan.build,
+    "hvae": _hvae.build,
     "vae": _vae.build,
     "vq_vae": _vq_vae.build,
 }

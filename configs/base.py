@@ -22,9 +22,9 @@ def get_config() -> ConfigDict:
     data.batch_size = 64  # examples per move
 
     config.networks = networks = ConfigDict()
-    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow
+    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow; pixelcnn, image_gpt
     networks.width = 64  # units, or channels at the highest resolution
-    networks.depth = 3  # hidden layers of an mlp
+    networks.depth = 3  # hidden layers of an mlp; blocks of a pixelcnn or an image_gpt
     networks.activation = "default"  # the architecture's own
     networks.normalization = "batch"  # batch, group, none
     networks.spectral_norm = False  # in the critic
@@ -34,6 +34,7 @@ def get_config() -> ConfigDict:
 
     config.latent = latent = ConfigDict()
     latent.dim = 64
+    latent.top_dim = 8  # of the level above, in an hvae
     latent.distribution = "normal"  # normal, uniform
 
     config.loss = "non_saturating"  # python -m genloss_jax.losses.catalog lists them
@@ -82,6 +83,16 @@ def get_config() -> ConfigDict:
     autoencoder.head_width = 128
     autoencoder.head_depth = 2
 
+    config.vq_vae = vq_vae = ConfigDict()
+    vq_vae.num_positions = 8  # codes per example
+    vq_vae.num_codes = 64  # codewords to choose from
+    vq_vae.code_dim = 8  # numbers of a codeword
+    vq_vae.commitment_weight = 0.25
+    vq_vae.codebook_decay = 0.99  # per step, of the running averages that the codewords are
+    vq_vae.prior_width = 64  # of the transformer over the codes, whose dropout and heads are those of autoregressive
+    vq_vae.prior_depth = 2  # its blocks
+    vq_vae.noisy_samples = True  # sample p(x | codes), or its mean
+
     config.flow = flow = ConfigDict()
     flow.layer = "coupling"  # coupling, autoregressive, glow
     flow.transformer = "spline"  # affine, spline
@@ -89,6 +100,11 @@ def get_config() -> ConfigDict:
     flow.num_bins = 16  # of a spline
     flow.bound = 4.0  # a spline bends [-bound, bound], in standard deviations of the layer's input
     flow.max_log_scale = 4.0  # bound on the log-scale of an affine map
+
+    config.autoregressive = autoregressive = ConfigDict()
+    autoregressive.dropout = 0.0  # in each block, while training
+    autoregressive.num_heads = 4  # of an image_gpt; a divisor of networks.width
+    autoregressive.temperature = 1.0  # of samples
 
     config.diffusion = diffusion = ConfigDict()
     diffusion.process = "flow_matching"  # flow_matching, rectified_flow, mean_flow, ddpm, edm, vdm, consistency
@@ -190,6 +206,9 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.networks.width = 8
     config.adversarial_autoencoder.num_features = 8
     config.adversarial_autoencoder.head_width = 8
+    config.networks.depth = 1
+    config.vq_vae.prior_width = 8
+    config.vq_vae.prior_depth = 1
     config.flow.num_layers = 2
     config.diffusion.num_steps = 2
     config.diffusion.num_likelihood_steps = 2

@@ -1,5 +1,6 @@
 """Networks as pairs of pure functions: architectures by name, and adapters for any Flax module."""
 
+from genloss_jax.networks import autoregressive as autoregressive
 from genloss_jax.networks import convolution as convolution
 from genloss_jax.networks import flows as flows
 from genloss_jax.networks import initializers as initializers

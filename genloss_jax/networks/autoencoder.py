@@ -10,14 +10,17 @@ from genloss_jax.networks.network import Network
 from genloss_jax.networks.registry import decoder, encoder
 
 
-def autoencoder(config: Any, *, shape: tuple[int, ...], latent_dim: int, num_outputs: int) -> tuple[Network, Network]:
+def autoencoder(
+    config: Any, *, shape: tuple[int, ...], latent_dim: int, num_outputs: int, outputs_per_latent: int = 2
+) -> tuple[Network, Network]:
     """Build an encoder and the decoder that answers it.
 
     Args:
         config: a `NetworkConfig` or anything with its attributes.
         shape: of one example.
-        latent_dim: length of the latents; the encoder gives twice as many features.
+        latent_dim: length of the latents.
         num_outputs: numbers that the decoder gives for each number of an example, on a last axis.
+        outputs_per_latent: numbers that the encoder gives for each number of a latent: 2 for means and log-variances.
 
     Returns:
         (encoder, decoder).
@@ -26,7 +29,7 @@ def autoencoder(config: Any, *, shape: tuple[int, ...], latent_dim: int, num_out
         ValueError: for an unknown name or option, or a shape that the architecture does not support.
     """
     return (
-        encoder(config, shape=shape, num_outputs=2 * latent_dim),
+        encoder(config, shape=shape, num_outputs=outputs_per_latent * latent_dim),
         decoder(config, shape=shape, num_outputs=num_outputs),
     )
 

@@ -20,6 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
 IMPLEMENTATIONS = ("auto", "native", "patches")
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # With fewer channels than this, minimal filtering spends more on its sums than it saves in products.
@@ -41,54 +43,58 @@ def resolve(implementation: str) -> str:
 
 def convolve(
     images: Float[Array, "batch height width channels"],
-    kernel: Float[Array, "k k group_channels features"],
+    kernel: Float[Array, "rows columns group_channels features"],
     *,
     stride: int = 1,
     groups: int = 1,
+    padding: Padding | None = None,
     implementation: str = "auto",
 ) -> Float[Array, "batch new_height new_width features"]:
     """Convolve (cross-correlate, as everywhere in deep learning), with padding `(k - 1) // 2` on every side.
 
     Args:
         images: `[B, H, W, C]`.
-        kernel: `[k, k, C / groups, O]`.
+        kernel: `[k, l, C / groups, O]`.
         stride: 1 or 2.
         groups: how many parts channels and features are cut into, each part seeing its own only.
+        padding: rows of zeros above and below, columns of zeros to the left and right, instead of `(k - 1) // 2` and
+            `(l - 1) // 2` on both sides; below 0, as many are cut off.
         implementation: "auto", "native" or "patches".
 
     Returns:
-        `[B, H', W', O]` with `H' = (H + 2p - k) // stride + 1`.
+        `[B, H', W', O]` with `H' = (H + above + below - k) // stride + 1`, and W' likewise.
 
     Raises:
         ValueError: for an unknown implementation, another stride, or channels that do not fit.
     """
-    size, group_channels, features = kernel.shape[0], kernel.shape[2], kernel.shape[3]
+    rows, columns, group_channels, features = kernel.shape
     if stride not in (1, 2):
         raise ValueError(f"stride must be 1 or 2, got {stride}")
     if images.shape[-1] != groups * group_channels or features % groups:
         raise ValueError(
             f"kernel of shape {kernel.shape} with groups={groups} does not fit images with {images.shape[-1]} channels"
         )
-    pad = (size - 1) // 2
+    around = tuple(((size - 1) // 2,) * 2 for size in (rows, columns)) if padding is None else padding
     if resolve(implementation) == "native":
         return lax.conv_general_dilated(
             images,
             kernel,
             (stride, stride),
-            ((pad, pad), (pad, pad)),
+            around,
             dimension_numbers=_DIMENSIONS,
             feature_group_count=groups,
         )
-    if size == 1 and stride == 1 and groups == 1:
-        return images @ kernel[0, 0]
-    height, width = images.shape[1] + 2 * pad, images.shape[2] + 2 * pad
-    if stride == 2 and size % 2 == 0 and groups == 1 and height % 2 == width % 2 == 0:
-        kernel = _kernel_to_blocks(kernel)
+    padded = lax.pad(images, jnp.zeros((), images.dtype), ((0, 0, 0), *((*ends, 0) for ends in around), (0, 0, 0)))
+    if rows == columns == stride == groups == 1:
+        return padded @ kernel[0, 0]
+    height, width = padded.shape[1:3]
+    if stride == 2 and groups == 1 and rows == columns and rows % 2 == height % 2 == width % 2 == 0:
+        blocks = _kernel_to_blocks(kernel)
         many = min(group_channels, features) >= _WINOGRAD_CHANNELS
-        if size == 4 and many and images.shape[1] % 4 == images.shape[2] % 4 == 0:
-            return _winograd_convolution(images, kernel)
-        return _patches_convolution(_to_blocks(_padded(images, pad)), kernel, 1, 1)
-    return _patches_convolution(_padded(images, pad), kernel, stride, groups)
+        if rows == 4 and padding is None and many and images.shape[1] % 4 == images.shape[2] % 4 == 0:
+            return _winograd_convolution(images, blocks)
+        return _patches_convolution(_to_blocks(padded), blocks, 1, 1)
+    return _patches_convolution(padded, kernel, stride, groups)
 
 
 def convolve_transposed(
@@ -135,22 +141,18 @@ def convolve_transposed(
     return outputs
 
 
-def _padded(images, pad):
-    return jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-
-
 def _patches_convolution(padded, kernel, stride, groups):
     batch, height, width, channels = padded.shape
-    size, features = kernel.shape[0], kernel.shape[-1]
-    new_height, new_width = (height - size) // stride + 1, (width - size) // stride + 1
-    rows, columns = (new_height - 1) * stride + 1, (new_width - 1) * stride + 1
-    slices = [padded[:, i : i + rows : stride, j : j + columns : stride] for i in range(size) for j in range(size)]
+    rows, columns, _, features = kernel.shape
+    new_height, new_width = (height - rows) // stride + 1, (width - columns) // stride + 1
+    down, right = (new_height - 1) * stride + 1, (new_width - 1) * stride + 1
+    slices = [padded[:, i : i + down : stride, j : j + right : stride] for i in range(rows) for j in range(columns)]
     patches = jnp.stack(slices, axis=3)
     if groups == 1:
-        out = _matmul(patches.reshape(-1, size * size * channels), kernel.reshape(-1, features))
+        out = _matmul(patches.reshape(-1, rows * columns * channels), kernel.reshape(-1, features))
     else:
-        grouped = patches.reshape(-1, size * size, groups, channels // groups)
-        matrix = kernel.reshape(size * size, channels // groups, groups, features // groups)
+        grouped = patches.reshape(-1, rows * columns, groups, channels // groups)
+        matrix = kernel.reshape(rows * columns, channels // groups, groups, features // groups)
         out = jnp.einsum("mngc,ncgo->mgo", grouped, matrix)
     return out.reshape(batch, new_height, new_width, features)
 

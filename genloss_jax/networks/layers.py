@@ -62,10 +62,11 @@ class Conv(nn.Module):
 
     Attributes:
         features: channels of the output.
-        size: height and width of the kernel.
+        size: height and width of the kernel; one number where they are equal.
         stride: 1 or 2.
         groups: parts that channels are cut into.
         transposed: double the size instead (`convolution.convolve_transposed`); size must be even, stride 2.
+        padding: zeros above and below, left and right, instead of the usual; not of a transposed convolution.
         use_bias: add a bias that starts at zero.
         spectral_norm: divide the kernel, as a matrix `[k k C, features]`, by its largest singular value.
         implementation: "auto", "native" or "patches": same parameters, same outputs.
@@ -73,10 +74,11 @@ class Conv(nn.Module):
     """
 
     features: int
-    size: int = 3
+    size: int | tuple[int, int] = 3
     stride: int = 1
     groups: int = 1
     transposed: bool = False
+    padding: convolution.Padding | None = None
     use_bias: bool = True
     spectral_norm: bool = False
     implementation: str = "auto"
@@ -85,7 +87,8 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x, *, train: bool = False):
         """Map `[B, H, W, C]` to `[B, H', W', features]`."""
-        shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        shape = (*size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         if self.spectral_norm:
             kernel = spectrally_normalized(self, kernel, train)
@@ -93,7 +96,12 @@ class Conv(nn.Module):
             y = convolution.convolve_transposed(x, kernel, implementation=self.implementation)
         else:
             y = convolution.convolve(
-                x, kernel, stride=self.stride, groups=self.groups, implementation=self.implementation
+                x,
+                kernel,
+                stride=self.stride,
+                groups=self.groups,
+                padding=self.padding,
+                implementation=self.implementation,
             )
         return _add_bias(self, y)
 

@@ -64,8 +64,8 @@ class Autoencoder(NamedTuple):
         encoder_params, encoder_state = self.encoder.init(encoder_key, x)
         decoder_params, decoder_state = self.decoder.init(decoder_key, latents)
         example = (*x.shape[1:], self.observation.num_outputs)
-        _check(ENCODER, self.encoder, encoder_params, encoder_state, x, (2 * self.latent_dim,))
-        _check(DECODER, self.decoder, decoder_params, decoder_state, latents, example)
+        check_outputs(ENCODER, self.encoder, encoder_params, encoder_state, x, (2 * self.latent_dim,))
+        check_outputs(DECODER, self.decoder, decoder_params, decoder_state, latents, example)
         return Variables(
             {ENCODER: encoder_params, DECODER: decoder_params}, {ENCODER: encoder_state, DECODER: decoder_state}
         )
@@ -138,7 +138,10 @@ def _standard_normal(x):
     return -0.5 * jnp.sum(jnp.square(x) + math.log(2 * math.pi), -1)
 
 
-def _check(name: str, network: Network, params: Any, state: Any, inputs: jax.Array, expected: tuple[int, ...]) -> None:
+def check_outputs(
+    name: str, network: Network, params: Any, state: Any, inputs: jax.Array, expected: tuple[int, ...]
+) -> None:
+    """Raise unless a network gives outputs `[B, *expected]`, with a sentence that names it."""
     outputs, _ = jax.eval_shape(lambda *given: network.apply(*given), params, state, inputs)
     if outputs.shape[1:] != expected:
         raise ValueError(f"{name} must give outputs of shape {('B', *expected)}, got {outputs.shape}")

@@ -98,3 +98,8 @@ def discretized_logistic(num_levels: int) -> Likelihood:
         return jnp.clip(outputs[..., 0], -1.0, 1.0)
 
     return Likelihood(2, nll, sample, mean, center)
+
+
+def of_levels(num_levels: int | None) -> Likelihood:
+    """Choose a logistic distribution over the levels that data lie on, or Gaussians for continuous data."""
+    return discretized_logistic(num_levels) if num_levels else gaussian()

@@ -80,6 +80,22 @@ def test_patches_equal_native_in_value_and_gradients(size, stride, groups, heigh
         np.testing.assert_allclose(patches, native, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("implementation", ["native", "patches"])
+@pytest.mark.parametrize(
+    "size,padding", [((2, 3), ((2, -1), (1, 1))), ((1, 4), ((0, 0), (3, 0))), ((1, 1), ((1, -1), (0, 0)))]
+)
+def test_padding_and_kernels_of_two_lengths_equal_scipys_correlation_of_the_padded_image(implementation, size, padding):
+    images, kernel = _draw((2, 5, 6, 3), (*size, 3, 4))
+    out = jax.jit(lambda x, k: convolution.convolve(x, k, padding=padding, implementation=implementation))(
+        images, kernel
+    )
+    rows, columns = padding
+    padded = np.pad(images, ((0, 0), (rows[0], max(rows[1], 0)), (columns[0], columns[1]), (0, 0)))
+    padded = padded[:, : 5 + sum(rows)]
+    # `_by_scipy` pads by the height, of which 1 and 2 get nothing.
+    np.testing.assert_allclose(out, _by_scipy(padded, kernel, 1), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("size,height,width", [(2, 3, 4), (4, 4, 4), (4, 3, 5), (6, 4, 5)])
 def test_transposed_patches_equal_native_in_value_and_gradients(size, height, width):
     images, kernel = _draw((2, height, width, 4), (size, size, 4, 3))

@@ -5,17 +5,29 @@ from typing import Any
 
 from genloss_jax import data
 from genloss_jax._names import look_up
-from genloss_jax.objectives.configured import _adversarial_autoencoder, _diffusion, _flow, _gan, _vae
+from genloss_jax.objectives.configured import (
+    _adversarial_autoencoder,
+    _autoregressive,
+    _diffusion,
+    _flow,
+    _gan,
+    _hvae,
+    _vae,
+    _vq_vae,
+)
 from genloss_jax.objectives.objective import Objective
 
 Build = Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]
 
 FAMILIES: dict[str, Build] = {
     "adversarial_autoencoder": _adversarial_autoencoder.build,
+    "autoregressive": _autoregressive.build,
     "diffusion": _diffusion.build,
     "flow": _flow.build,
     "gan": _gan.build,
+    "hvae": _hvae.build,
     "vae": _vae.build,
+    "vq_vae": _vq_vae.build,
 }
 
 

@@ -9,7 +9,7 @@ from genloss_jax.losses import adversarial
 from genloss_jax.networks import Network, NetworkConfig
 from genloss_jax.objectives import adversarial_autoencoder as methods
 from genloss_jax.objectives.objective import Objective
-from genloss_jax.objectives.observation import Likelihood, discretized_logistic, fixed_gaussian, gaussian
+from genloss_jax.objectives.observation import Likelihood, fixed_gaussian, of_levels
 
 
 def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
@@ -47,7 +47,7 @@ def _squared_error(own: Any, dataset: data.Dataset) -> Likelihood:
 
 
 def _density(own: Any, dataset: data.Dataset) -> Likelihood:
-    return discretized_logistic(dataset.num_levels) if dataset.num_levels else gaussian()
+    return of_levels(dataset.num_levels)
 
 
 def _head(config: Any, num_inputs: int) -> Network:

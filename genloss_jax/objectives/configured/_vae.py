@@ -4,15 +4,14 @@ from typing import Any
 
 from genloss_jax import data, networks
 from genloss_jax.objectives.objective import Objective
-from genloss_jax.objectives.observation import discretized_logistic, gaussian
+from genloss_jax.objectives.observation import of_levels
 from genloss_jax.objectives.vae import BOUNDS, vae
 
 
 def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
     """Build a variational autoencoder; see `objectives.from_config`."""
     own = config.vae
-    levels = dataset.num_levels
-    observation = discretized_logistic(levels) if levels else gaussian()
+    observation = of_levels(dataset.num_levels)
     encoder, decoder = networks.autoencoder(
         config.networks, shape=dataset.shape, latent_dim=config.latent.dim, num_outputs=observation.num_outputs
     )

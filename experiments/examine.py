@@ -17,10 +17,10 @@ Examine = Callable[[training.TrainState], tuple[dict[str, float], np.ndarray]]
 
 
 def evaluator(setup: training.Setup, config: Any) -> metrics.Evaluator:
-    """Choose what to measure of a run: samples by what the data offers, and the density where the model has one."""
+    """Choose what to measure of a run: samples by what the data offers, the density and the classes where there are."""
     objective = setup.objective
     kind = objective.log_prob_kind if objective.log_prob else ""
-    return metrics.evaluator(setup.dataset, config, log_prob_kind=kind)
+    return metrics.evaluator(setup.dataset, config, log_prob_kind=kind, classifies=objective.class_logits is not None)
 
 
 def report(values: dict[str, float], evaluator: metrics.Evaluator) -> str:
@@ -38,7 +38,10 @@ def sampler(setup: training.Setup, num: int) -> Callable[[training.TrainState, j
 def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -> Examine:
     """Compile `state -> (metric values, picture)`: the same latents each time, so that pictures can be compared."""
     sample = sampler(setup, evaluator.num_samples)
-    log_prob = None if setup.objective.log_prob is None else jax.jit(setup.objective.log_prob)
+    log_prob, class_logits = (
+        None if function is None else jax.jit(function)
+        for function in (setup.objective.log_prob, setup.objective.class_logits)
+    )
     held_out = setup.dataset.test or setup.dataset.train
     rank = len(setup.dataset.shape) + 1
     real = held_out.read(np.arange(min(len(held_out), _SHOWN.get(rank, 0))))["x"]
@@ -46,8 +49,11 @@ def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -
     def examine(state):
         samples = np.asarray(sample(state, jax.random.key(config.evaluation.seed)))
         values = evaluator.evaluate(samples)
+        params = training.sampling_params(state)
         if evaluator.ruler and log_prob:
-            values |= evaluator.ruler.measure(partial(log_prob, training.sampling_params(state), state.aux))
+            values |= evaluator.ruler.measure(partial(log_prob, params, state.aux))
+        if evaluator.examination and class_logits:
+            values |= evaluator.examination.measure(partial(class_logits, params, state.aux))
         return values, pictures.picture(samples[: _SHOWN.get(rank)], real)
 
     return examine

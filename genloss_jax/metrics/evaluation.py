@@ -13,7 +13,7 @@ import numpy as np
 from genloss_jax._names import look_up
 from genloss_jax.data.dataset import Dataset
 from genloss_jax.losses import divergences
-from genloss_jax.metrics import density, extractors, features, modes
+from genloss_jax.metrics import classification, density, extractors, features, modes
 from genloss_jax.metrics.statistics import STANDARD_ERROR, mean_and_standard_error, named
 
 _PLAIN_SAMPLES, _MOST_IMAGES = 2_500, 5_000
@@ -36,6 +36,7 @@ class Evaluator(NamedTuple):
         primary: the metric by which to keep the best checkpoint.
         extractor: the name of the feature extractor, with the accuracy of its classifier; "" where none is used.
         ruler: measures the density, where the model has one; its metrics are among the floors and directions.
+        examination: measures the classifier, where the model is one; its metrics are among the directions.
     """
 
     num_samples: int
@@ -45,6 +46,7 @@ class Evaluator(NamedTuple):
     primary: str
     extractor: str = ""
     ruler: density.Ruler | None = None
+    examination: classification.Examination | None = None
 
 
 class _Protocol(NamedTuple):
@@ -57,7 +59,13 @@ class _Protocol(NamedTuple):
     extractor: str = ""
 
 
-def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, log_prob_kind: str = "") -> Evaluator:
+def evaluator(
+    dataset: Dataset,
+    config: Any,
+    extractor: Callable | None = None,
+    log_prob_kind: str = "",
+    classifies: bool = False,
+) -> Evaluator:
     """Choose the metrics of a dataset, and measure their floor on real examples.
 
     | the dataset has | metrics |
@@ -75,12 +83,14 @@ def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, 
             5,000), `extractor` (a name in `EXTRACTORS`), `cache_dir` ("" = the default) and `seed`.
         extractor: `(images) -> features`, instead of the one that the config names.
         log_prob_kind: what the model's log-probability is, see `density.ruler`; "" where it has none.
+        classifies: whether the model is a classifier as well, see `classification.examination`.
 
     Returns:
         The evaluator. Equal samples get equal values: everything random is drawn once, from the seed.
 
     Raises:
-        ValueError: if the extractor's name is unknown, or there are fewer real examples than samples asked for.
+        ValueError: if the extractor's name is unknown, there are fewer real examples than samples asked for, or a
+            classifier is to be measured on a dataset without classes.
     """
     settings = config.evaluation
     # A wrong name is reported for points as well, where it would not be used.
@@ -108,7 +118,10 @@ def evaluator(dataset: Dataset, config: Any, extractor: Callable | None = None, 
     ruler = density.ruler(dataset, log_prob_kind, settings.seed) if log_prob_kind else None
     if ruler is not None:
         floor, directions = ruler.floor | floor, ruler.directions | directions
-    return Evaluator(num_samples, evaluate, floor, directions, protocol.primary, protocol.extractor, ruler)
+    examination = classification.examination(dataset) if classifies else None
+    if examination is not None:
+        directions = examination.directions | directions
+    return Evaluator(num_samples, evaluate, floor, directions, protocol.primary, protocol.extractor, ruler, examination)
 
 
 def table(values: Mapping[str, float], evaluator: Evaluator) -> str:

@@ -37,6 +37,8 @@ class Objective(NamedTuple):
         log_prob: `(params, aux, batch, key) -> [batch]` nats, or None where the family has none. Of data with
             `num_levels`, the log-probability of the discrete example.
         log_prob_kind: what `log_prob` is of the model's own log-probability: "exact", "lower bound" or "estimate".
+        class_logits: `(params, aux, batch) -> [batch, classes]`, unnormalised log-probabilities of the classes of
+            examples, or None where the family does not classify.
     """
 
     init: Callable[[Array, Batch], Variables]
@@ -44,6 +46,7 @@ class Objective(NamedTuple):
     sample: Callable[..., Any]
     log_prob: Callable[..., Array] | None = None
     log_prob_kind: str = "exact"
+    class_logits: Callable[..., Array] | None = None
 
 
 def mean(values: Float[Array, "..."], mask: Bool[Array, " batch"] | None = None) -> Float[Array, ""]:

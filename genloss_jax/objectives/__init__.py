@@ -7,6 +7,7 @@ from genloss_jax.objectives.diffusion import ddpm as ddpm
 from genloss_jax.objectives.diffusion import diffusion as diffusion
 from genloss_jax.objectives.diffusion import edm as edm
 from genloss_jax.objectives.diffusion import flow_matching as flow_matching
+from genloss_jax.objectives.energy import energy as energy
 from genloss_jax.objectives.flow import flow as flow
 from genloss_jax.objectives.gan import Inputs as Inputs
 from genloss_jax.objectives.gan import Penalty as Penalty

@@ -5,13 +5,14 @@ from typing import Any
 
 from genloss_jax import data
 from genloss_jax._names import look_up
-from genloss_jax.objectives.configured import _diffusion, _flow, _gan, _vae
+from genloss_jax.objectives.configured import _diffusion, _energy, _flow, _gan, _vae
 from genloss_jax.objectives.objective import Objective
 
 Build = Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]
 
 FAMILIES: dict[str, Build] = {
     "diffusion": _diffusion.build,
+    "energy": _energy.build,
     "flow": _flow.build,
     "gan": _gan.build,
     "vae": _vae.build,

@@ -29,7 +29,7 @@ def test_classifier_is_the_projection_critic_asked_for_every_label(name):
         np.testing.assert_allclose(logits[:, label], expected, rtol=1e-5, atol=1e-6)
     _, moved = jax.jit(partial(classifier.apply, train=True))(params, state, x)
     _, expected_state = jax.jit(partial(critic.apply, train=True))(params, state, x, jnp.zeros(5, int))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), moved, expected_state)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), moved, expected_state)
 
 
 def test_features_are_computed_once_and_not_for_each_label():

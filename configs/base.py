@@ -128,6 +128,24 @@ def get_config() -> ConfigDict:
     diffusion.num_steps = 50  # of the sampler, or leaps
     diffusion.num_likelihood_steps = 50  # of the Runge-Kutta method in the likelihood; times in the bound of vdm
 
+    config.energy = energy = ConfigDict()
+    energy.method = "contrastive_divergence"  # contrastive_divergence, noise_contrastive, denoising, joint
+    energy.data_noise = 0.0  # standard deviation of noise on the data; above 0 where they lie on levels
+    energy.num_points = 128  # of the normaliser's quadrature, along each axis of the plane
+    energy.sampler = "langevin"  # langevin, mala, hmc
+    energy.step_size = 0.01  # of the sampler, in variances of the data; of denoising in those of the noise
+    energy.num_leapfrog_steps = 5  # of hmc
+    energy.num_sampling_steps = 500  # from the base to a sample; of denoising at each level
+    energy.num_steps = 20  # of persistent chains between two moves of the parameters
+    energy.buffer_size = 4096  # persistent chains
+    energy.reinitialise = 0.02  # probability with which a persistent chain begins anew
+    energy.magnitude_weight = 0.0  # of the squared energies in contrastive divergence
+    energy.generative_weight = 1.0  # of the energies beside the classes in joint
+    energy.num_noise = 1  # draws for each example in noise_contrastive
+    energy.sigma_min = 0.1  # least noise of denoising, in the unit of the data
+    energy.sigma_max = 4.0  # and the most
+    energy.num_levels = 16  # of noise, on the way to a sample of denoising
+
     config.optimizer = optimizer = ConfigDict()
     optimizer.name = "adam"  # adam, rmsprop, sgd, optimistic_adam
     optimizer.learning_rate = 2e-4
@@ -213,6 +231,11 @@ def smoke(config: ConfigDict) -> ConfigDict:
     config.diffusion.num_steps = 2
     config.diffusion.num_likelihood_steps = 2
     config.diffusion.num_pair_steps = 2
+    config.energy.num_points = 16
+    config.energy.num_sampling_steps = 2
+    config.energy.num_steps = 2
+    config.energy.buffer_size = 64
+    config.energy.num_levels = 2
     config.evaluation.num_samples = 64
     return config
 

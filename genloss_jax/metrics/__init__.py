@@ -1,5 +1,6 @@
 """How good samples are, and how sure we are."""
 
+from genloss_jax.metrics import classification as classification
 from genloss_jax.metrics import density as density
 from genloss_jax.metrics import extractors as extractors
 from genloss_jax.metrics import features as features

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from genloss_jax.data.dataset import Dataset
+from genloss_jax.metrics._held_out import held_out_chunks
 from genloss_jax.metrics.statistics import STANDARD_ERROR, mean_and_standard_error, named
 
 KINDS = ("exact", "lower bound", "estimate")
@@ -16,7 +17,6 @@ GAP, MASS, BITS = "gap_to_entropy", "mass", "bits_per_dim"
 
 LogProb = Callable[[Mapping[str, Any], jax.Array], Any]
 
-_MOST_EXAMPLES, _CHUNK = 5_000, 500
 _GRID, _MARGIN = 256, 0.5  # points along each side; how far the box exceeds the data, as a share of its size
 _TOLERANCE, _SURE = 0.02, 4.0  # of the mass; standard errors of the gap
 _KEY = 0x64656E73
@@ -60,9 +60,7 @@ def ruler(dataset: Dataset, kind: str, seed: int = 0) -> Ruler:
     """
     if kind not in KINDS:
         raise ValueError(f"log_prob_kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    source = dataset.train if dataset.test is None else dataset.test
-    indices = np.arange(min(len(source), _MOST_EXAMPLES))
-    chunks = [source.read(part) for part in np.array_split(indices, max(1, len(indices) // _CHUNK))]
+    chunks = held_out_chunks(dataset)
     likelihood = f"log_likelihood, {kind}"
     directions = {likelihood: "higher"}
     floor: dict[str, float] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from genloss_jax._names import look_up
 from genloss_jax.data.dataset import Dataset
 from genloss_jax.losses import divergences
-from genloss_jax.metrics import density, extractors, features, modes
+from genloss_jax.metrics import classification, density, extractors, features, modes
 from genloss_jax.metrics.statistics import STANDARD_ERROR, mean_and_standard_error, named
 
 _PLAIN_SAMPLES, _MOST_IMAGES = 2_500, 5_000
@@ -38,6 +38,7 @@ class Evaluator(NamedTuple):
         ruler: measures the density, where the model has one; its metrics are among the floors and directions.
         held_out: `[num_samples, ...]`, the real examples that samples are compared with.
         compare: `(reconstructions of held_out) -> {metric: value}`, where the model reconstructs; likewise.
+        examination: measures the classifier, where the model is one; its metrics are among the directions.
     """
 
     num_samples: int
@@ -49,6 +50,7 @@ class Evaluator(NamedTuple):
     ruler: density.Ruler | None = None
     held_out: np.ndarray = np.zeros(())
     compare: Callable[[np.ndarray], dict[str, float]] | None = None
+    examination: classification.Examination | None = None
 
 
 class _Protocol(NamedTuple):
@@ -68,6 +70,7 @@ def evaluator(
     extractor: Callable | None = None,
     log_prob_kind: str = "",
     reconstructs: bool = False,
+    classifies: bool = False,
 ) -> Evaluator:
     """Choose the metrics of a dataset, and measure their floor on real examples.
 
@@ -91,12 +94,14 @@ def evaluator(
         extractor: `(images) -> features`, instead of the one that the config names.
         log_prob_kind: what the model's log-probability is, see `density.ruler`; "" where it has none.
         reconstructs: whether the model reconstructs examples.
+        classifies: whether the model is a classifier as well, see `classification.examination`.
 
     Returns:
         The evaluator. Equal samples get equal values: everything random is drawn once, from the seed.
 
     Raises:
-        ValueError: if the extractor's name is unknown, or there are fewer real examples than samples asked for.
+        ValueError: if the extractor's name is unknown, there are fewer real examples than samples asked for, or a
+            classifier is to be measured on a dataset without classes.
     """
     settings = config.evaluation
     # A wrong name is reported for points as well, where it would not be used.
@@ -129,8 +134,20 @@ def evaluator(
         compare = partial(_compare, protocol.extract, reference)
         perfect = compare(reference)
         floor, directions = floor | perfect, directions | dict.fromkeys(perfect, "lower")
+    examination = classification.examination(dataset) if classifies else None
+    if examination is not None:
+        directions = examination.directions | directions
     return Evaluator(
-        num_samples, evaluate, floor, directions, protocol.primary, protocol.extractor, ruler, reference, compare
+        num_samples,
+        evaluate,
+        floor,
+        directions,
+        protocol.primary,
+        protocol.extractor,
+        ruler,
+        reference,
+        compare,
+        examination,
     )
 
 

@@ -14,6 +14,7 @@ from genloss_jax.networks.network import Network as Network
 from genloss_jax.networks.network import from_function as from_function
 from genloss_jax.networks.registry import ARCHITECTURES as ARCHITECTURES
 from genloss_jax.networks.registry import NetworkConfig as NetworkConfig
+from genloss_jax.networks.registry import classifier as classifier
 from genloss_jax.networks.registry import critic as critic
 from genloss_jax.networks.registry import decoder as decoder
 from genloss_jax.networks.registry import encoder as encoder

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from genloss_jax._names import look_up
 from genloss_jax.networks import convolution, normalization
@@ -205,6 +207,39 @@ def critic(
     def apply(params, state, examples, *labels, train=False, key=None):
         check(examples)
         return network.apply(params, state, examples, *labels, train=train, key=key)
+
+    return Network(init, apply)
+
+
+def classifier(config: Any, *, shape: tuple[int, ...], num_classes: int) -> Network:
+    """Build a classifier: `apply(params, state, examples, train=) -> [B, num_classes]` logits.
+
+    It is the projection critic, asked for all labels at once: what does not depend on the label is computed once.
+
+    Args:
+        config: a `NetworkConfig` or anything with its attributes.
+        shape: of one example.
+        num_classes: at least 2.
+
+    Returns:
+        The network. It refuses inputs of another shape than `shape`.
+
+    Raises:
+        ValueError: for an unknown name or option, a shape that the architecture does not take, or too few classes.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes of a classifier must be at least 2, got {num_classes}")
+    network = critic(config, shape=shape, num_classes=num_classes)
+
+    def init(key, examples):
+        return network.init(key, examples, jnp.zeros(examples.shape[:1], jnp.int32))
+
+    def apply(params, state, examples, *, train=False, key=None):
+        def logits_of(label):
+            labels = jnp.full(examples.shape[:1], label)
+            return network.apply(params, state, examples, labels, train=train, key=key)
+
+        return jax.vmap(logits_of, out_axes=(1, None))(jnp.arange(num_classes))
 
     return Network(init, apply)
 

@@ -13,6 +13,7 @@ from genloss_jax.objectives.diffusion import flow_matching as flow_matching
 from genloss_jax.objectives.diffusion import mean_flow as mean_flow
 from genloss_jax.objectives.diffusion import rectified_flow as rectified_flow
 from genloss_jax.objectives.diffusion import vdm as vdm
+from genloss_jax.objectives.energy import energy as energy
 from genloss_jax.objectives.flow import flow as flow
 from genloss_jax.objectives.gan import Inputs as Inputs
 from genloss_jax.objectives.gan import Penalty as Penalty

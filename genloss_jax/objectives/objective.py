@@ -39,6 +39,8 @@ class Objective(NamedTuple):
         log_prob_kind: what `log_prob` is of the model's own log-probability: "exact", "lower bound" or "estimate".
         reconstruct: `(params, aux, batch, key) -> examples`, the batch's `"x"` after its way through the model's
             latents and back, or None where the family has no such way.
+        class_logits: `(params, aux, batch) -> [batch, classes]`, unnormalised log-probabilities of the classes of
+            examples, or None where the family does not classify.
     """
 
     init: Callable[[Array, Batch], Variables]
@@ -47,6 +49,7 @@ class Objective(NamedTuple):
     log_prob: Callable[..., Array] | None = None
     log_prob_kind: str = "exact"
     reconstruct: Callable[..., Any] | None = None
+    class_logits: Callable[..., Array] | None = None
 
 
 def mean(values: Float[Array, "..."], mask: Bool[Array, " batch"] | None = None) -> Float[Array, ""]:

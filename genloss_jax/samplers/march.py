@@ -69,25 +69,6 @@ def stepper(
     return step
 
 
-def run(step: MarchStep, key: PRNGKeyArray, state: MarchState, num_steps: int) -> tuple[MarchState, MarchInfo]:
-    """Take several steps in one compiled loop.
-
-    Args:
-        step: `(key, state) -> (state, info)`.
-        key: step i uses `fold_in(key, i)`.
-        state: where to begin.
-        num_steps: how many steps.
-
-    Returns:
-        The last state, and the information of all steps, stacked: `[num_steps]`.
-    """
-
-    def body(state, index):
-        return step(jax.random.fold_in(key, index), state)
-
-    return jax.lax.scan(body, state, jnp.arange(num_steps))
-
-
 def _root_mean_square(tree: Any) -> Float[Array, ""]:
     leaves = jax.tree.leaves(tree)
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in leaves) / sum(leaf.size for leaf in leaves))

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from genloss_jax._names import look_up
-from genloss_jax.samplers.march import MarchStep, run, start, stepper
+from genloss_jax.samplers.loop import run
+from genloss_jax.samplers.march import MarchStep, start, stepper
 
 FieldFn = Callable[[Any, Float[Array, ""]], Any]
 """Maps x, an array or pytree, and the time to dx/dt, like x."""

@@ -8,17 +8,22 @@ import jax
 import pytest
 
 from experiments import evaluate, report, sample, train
-from genloss_jax import data, training
+from genloss_jax import data, objectives, training
 
 NAMES = sorted(path.stem for path in Path("configs").glob("*.py") if path.stem != "base")
 NEED_NETWORK = {"dcgan_mnist", "dcgan_cifar10", "dcgan_celeba64"}
+# One of each family, which the default suite runs; all others are slow tests.
+QUICK = {"gan_ring", "cgan_digits", "aae", "ebm_nce", "flow_matching", "hvae", "pixelcnn", "realnvp", "vae", "vq_vae"}
 
 
 def config_of(name, variant=""):
     return importlib.import_module(f"configs.{name}").get_config(variant)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in NEED_NETWORK])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES if name not in NEED_NETWORK],
+)
 def test_two_steps_through_main_leave_a_whole_run(name, tmp_path):
     values = train.run(config_of(name, "smoke"), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -55,6 +60,10 @@ def test_report_refuses_runs_that_cannot_be_compared(tmp_path):
         train.run(config, tmp_path / name)
     with pytest.raises(ValueError, match=r"cannot be compared: few has .*64.*, more has .*65"):
         report.run([str(tmp_path / "few"), str(tmp_path / "more")], tmp_path / "report")
+
+
+def test_every_family_has_a_quick_config():
+    assert {config_of(name).family for name in QUICK} == set(objectives.FAMILIES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each collects the tests of all losses anew
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -15,7 +17,6 @@ def mutate(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
 
 
-@pytest.mark.slow
 def test_no_loss_survives_a_flipped_sign_or_a_factor_of_two():
     result = mutate()
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

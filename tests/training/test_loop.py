@@ -369,8 +369,16 @@ class TestKilled:
         assert outcome(tmp_path) == uninterrupted()
 
 
+@pytest.fixture
+def interruptible():
+    """Let an interrupt act as in a terminal: a shell starts background jobs with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestPreemption:
-    def test_first_signal_is_noted_and_the_second_acts(self):
+    def test_first_signal_is_noted_and_the_second_acts(self, interruptible):
         with Preemption() as preemption:
             assert not preemption.requested and preemption.exit_code == 0
             signal.raise_signal(signal.SIGINT)

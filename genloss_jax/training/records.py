@@ -172,6 +172,9 @@ class Images(Null):
                 path.unlink()
 
 
+_MOST_LISTED = 5  # fields in which two configs differ
+
+
 class WorkdirError(ValueError):
     """A working directory belongs to another run."""
 
@@ -199,9 +202,11 @@ def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total
         changes = differences(before, config)
         other = {name: pair for name, pair in changes.items() if not _is_budget(name, *pair, growing)}
         if other:
-            listed = ", ".join(f"{name}: {there!r} there, {here!r} here" for name, (there, here) in other.items())
+            listed = [f"{name}: {there!r} there, {here!r} here" for name, (there, here) in other.items()]
+            if len(listed) > _MOST_LISTED:
+                listed[_MOST_LISTED:] = [f"and {len(listed) - _MOST_LISTED} more"]
             raise WorkdirError(
-                f"workdir {directory} holds a run with another config ({listed}); "
+                f"workdir {directory} holds a run with another config ({', '.join(listed)}); "
                 "give another workdir, or the same config to go on with that run"
             )
     _write_json(path, config)

@@ -140,6 +140,11 @@ class TestDescribe:
         records.describe(tmp_path, CONFIG)
         assert (tmp_path / "config.json").read_bytes() == before
 
+    def test_many_differences_are_counted_and_not_all_listed(self, tmp_path):
+        records.describe(tmp_path, dict.fromkeys("abcdefg", 1))
+        with pytest.raises(records.WorkdirError, match=r"e: 1 there, 2 here, and 2 more\)"):
+            records.describe(tmp_path, dict.fromkeys("abcdefg", 2))
+
     def test_another_config_is_refused_with_its_differences(self, tmp_path):
         records.describe(tmp_path, CONFIG)
         other = {**CONFIG, "loss": "wasserstein", "optimizer": {"betas": (0.0, 0.9), "rate": 2e-3}, "seed": 1}

@@ -127,13 +127,6 @@ def of_model(method: Callable[..., Any]) -> Callable[..., Any]:
     return lambda params, *args, **options: method(params[MODEL], *args, **options)
 
 
-def check_positive(**counts: int) -> None:
-    """Raise ValueError for a count below 1."""
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-
-
 def _standard_normal(x):
     return -0.5 * jnp.sum(jnp.square(x) + math.log(2 * math.pi), -1)
 

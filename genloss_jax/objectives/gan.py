@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from genloss_jax._names import look_up
 from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives.objective import Hyper, Objective, Variables, hyper_value, mean, num_examples
+from genloss_jax.objectives.objective import Hyper, Objective, Variables, check_counts, hyper_value, mean, num_examples
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 
@@ -285,10 +285,7 @@ def _best(logits: jax.Array, share: jax.Array) -> jax.Array:
 
 
 def _check(terms: Mapping[str, Mapping[str, Penalty]], inputs: Inputs, num_classes: int, latent_dim: int) -> None:
-    if latent_dim < 1:
-        raise ValueError(f"latent_dim must be at least 1, got {latent_dim}")
-    if inputs.pack < 1:
-        raise ValueError(f"inputs.pack must be at least 1, got {inputs.pack}")
+    check_counts(latent_dim=latent_dim, **{"inputs.pack": inputs.pack})
     if inputs.pack > 1 and num_classes:
         raise ValueError("inputs.pack above 1 joins examples of different classes, so it needs num_classes=0")
     if inputs.adapt is not None and inputs.augment is None:

@@ -7,7 +7,7 @@ from genloss_jax._names import look_up
 from genloss_jax.losses import likelihood, variational
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, check_outputs
-from genloss_jax.objectives.objective import Objective, Variables, mean, num_examples
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, mean, num_examples
 from genloss_jax.objectives.observation import Likelihood
 from genloss_jax.objectives.vae import BOUNDS
 
@@ -59,13 +59,7 @@ def hvae(
     """
     compute = look_up("bound", bound, BOUNDS).compute
     lower, upper = latent_dims
-    for name, value in (
-        ("latent_dims", min(latent_dims)),
-        ("num_samples", num_samples),
-        ("num_evaluation_samples", num_evaluation_samples),
-    ):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_counts(latent_dims=min(latent_dims), num_samples=num_samples, num_evaluation_samples=num_evaluation_samples)
 
     def init(key, batch):
         keys = jax.random.split(key, 3)

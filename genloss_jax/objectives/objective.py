@@ -87,3 +87,10 @@ def num_examples(batch: Batch) -> int:
     if len(set(sizes.values())) != 1 or () in sizes.values():
         raise ValueError(f"batch: all arrays must share one leading axis of examples, got leading sizes {sizes}")
     return next(iter(sizes.values()))[0]
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ValueError for a count below 1, by its name."""
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from genloss_jax._names import look_up
 from genloss_jax.losses import variational
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives._autoencoder import MODEL, Autoencoder, check_positive, of_model
-from genloss_jax.objectives.objective import Objective, Variables, hyper_value, mean
+from genloss_jax.objectives._autoencoder import MODEL, Autoencoder, of_model
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, hyper_value, mean
 from genloss_jax.objectives.observation import Likelihood
 
 
@@ -80,7 +80,7 @@ def vae(
     """
     compute = look_up("bound", bound, BOUNDS).compute
     model = Autoencoder(encoder, decoder, latent_dim, observation)
-    check_positive(latent_dim=latent_dim, num_samples=num_samples, num_evaluation_samples=num_evaluation_samples)
+    check_counts(latent_dim=latent_dim, num_samples=num_samples, num_evaluation_samples=num_evaluation_samples)
 
     def init(key, batch):
         params, states = model.init(key, batch)

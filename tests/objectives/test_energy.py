@@ -12,22 +12,25 @@ from scipy import special, stats
 from configs import base
 from genloss_jax import data, networks, samplers
 from genloss_jax.networks.network import from_function
-from genloss_jax.objectives import energy_base, from_config
-from genloss_jax.objectives.energy import energy, log_normaliser
-from genloss_jax.objectives.energy_methods import (
+from genloss_jax.objectives import from_config
+from genloss_jax.objectives.energy import (
+    Base,
     Chains,
     Persistence,
     contrastive_divergence,
     denoising,
+    energy,
+    fit_base,
     joint,
+    log_normaliser,
     noise_contrastive,
 )
 from tests.reference.energy import jensen_shannon
 
 BASE_STD, DATA_STD = 1.5, 0.6
-LINE = energy_base.Base(np.zeros(1), np.eye(1), np.array([BASE_STD**2]))
+LINE = Base(np.zeros(1), np.eye(1), np.array([BASE_STD**2]))
 MEAN, COVARIANCE = np.array([0.5, -1.0]), np.array([[1.0, 0.4], [0.4, 0.5]])
-PLANE = energy_base.Base(MEAN, *np.linalg.eigh(COVARIANCE)[::-1])
+PLANE = Base(MEAN, *np.linalg.eigh(COVARIANCE)[::-1])
 # The tilt that turns N(0, BASE_STD²) into N(0, DATA_STD²): exp(c - a x² / 2).
 RIGHT = {
     "a": jnp.array(1 / DATA_STD**2 - 1 / BASE_STD**2),
@@ -67,7 +70,7 @@ class TestBase:
 
     def test_fit_finds_mean_and_covariance_and_adds_the_noise(self):
         images = np.random.default_rng(0).normal(size=(100, 2, 2, 1)).astype(np.float32)
-        fitted = energy_base.fit(images, noise=0.3)
+        fitted = fit_base(images, noise=0.3)
         np.testing.assert_allclose(fitted.mean, images.mean(axis=0), atol=1e-6)
         covariance = fitted.basis @ np.diag(fitted.variances) @ fitted.basis.T
         np.testing.assert_allclose(covariance, np.cov(images.reshape(100, 4).T) + 0.09 * np.eye(4), atol=1e-6)
@@ -75,8 +78,8 @@ class TestBase:
     def test_examples_that_do_not_vary_need_noise(self):
         examples = np.random.default_rng(0).normal(size=(20, 3)) * np.array([1.0, 1.0, 0.0])
         with pytest.raises(ValueError, match=r"no Gaussian density fits; give more noise than 0\.0"):
-            energy_base.fit(examples)
-        energy_base.fit(examples, noise=0.1)
+            fit_base(examples)
+        fit_base(examples, noise=0.1)
 
 
 @pytest.mark.parametrize("num_points", [32, 64])
@@ -401,11 +404,11 @@ def test_every_sampler_takes_the_same_step_size(sampler):
     params, aux = objective.init(jax.random.key(0), {"x": jnp.zeros((4, 2))})
     start_key, _ = jax.random.split(jax.random.key(1))
     points = np.asarray(data.load(config.data).train.read(np.arange(10_000))["x"])
-    fitted = energy_base.fit(points)
+    fitted = fit_base(points)
     moved = fitted.whiten(objective.sample(params, aux, jax.random.key(1), 4000)) - fitted.coordinates(start_key, 4000)
     assert float(jnp.std(moved)) == pytest.approx(1e-2, rel=0.05)
 
 
 def test_in_many_dimensions_there_is_no_density():
-    space = energy_base.Base(np.zeros(3), np.eye(3), np.ones(3))
+    space = Base(np.zeros(3), np.eye(3), np.ones(3))
     assert energy(parabola(), noise_contrastive(space, CHAINS)).log_prob is None

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from genloss_jax.losses import variational
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives._autoencoder import DECODER, ENCODER, Autoencoder, check_positive
+from genloss_jax.objectives._autoencoder import DECODER, ENCODER, Autoencoder
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import kept
-from genloss_jax.objectives.objective import Objective, hyper_value, mean, num_examples
+from genloss_jax.objectives.objective import Objective, check_counts, hyper_value, mean, num_examples
 from genloss_jax.objectives.observation import Likelihood
 
 
@@ -50,7 +50,7 @@ def soft_intro_vae(
     References:
         Daniel and Tamar 2021, "Soft-IntroVAE", equations 3 and 4.
     """
-    check_positive(latent_dim=latent_dim, num_evaluation_samples=num_evaluation_samples)
+    check_counts(latent_dim=latent_dim, num_evaluation_samples=num_evaluation_samples)
     model = Autoencoder(encoder, decoder, latent_dim, observation)
 
     def terms(params, aux, x, key):

@@ -5,9 +5,9 @@ import jax
 from genloss_jax.losses import divergences, variational
 from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, check_positive, of_model
+from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, of_model
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import DISCRIMINATOR, judge, kept, penalise
-from genloss_jax.objectives.objective import Objective, Variables, hyper_value, mean
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, hyper_value, mean
 from genloss_jax.objectives.observation import Likelihood
 
 
@@ -42,7 +42,7 @@ def wae_mmd(
     References:
         Tolstikhin et al. 2018, "Wasserstein auto-encoders", algorithm 2.
     """
-    check_positive(latent_dim=latent_dim)
+    check_counts(latent_dim=latent_dim)
     model = Autoencoder(encoder, decoder, latent_dim, observation)
 
     def init(key, batch):
@@ -98,7 +98,7 @@ def aae(
         Makhzani et al. 2016, "Adversarial autoencoders"; Tolstikhin et al. 2018, "Wasserstein auto-encoders",
         algorithm 1.
     """
-    check_positive(latent_dim=latent_dim)
+    check_counts(latent_dim=latent_dim)
     model = Autoencoder(encoder, decoder, latent_dim, observation)
 
     def init(key, batch):

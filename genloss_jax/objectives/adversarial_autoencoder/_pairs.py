@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, check_positive, of_model
+from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, of_model
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import DISCRIMINATOR, judge, kept, penalise
-from genloss_jax.objectives.objective import Objective, Variables, mean, num_examples
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, mean, num_examples
 from genloss_jax.objectives.observation import Likelihood
 
 
@@ -52,7 +52,7 @@ def ali(
     References:
         Dumoulin et al. 2017, "Adversarially learned inference"; Donahue et al. 2017, "Adversarial feature learning".
     """
-    check_positive(latent_dim=latent_dim)
+    check_counts(latent_dim=latent_dim)
     model = Autoencoder(encoder, decoder, latent_dim, observation)
 
     def init(key, batch):

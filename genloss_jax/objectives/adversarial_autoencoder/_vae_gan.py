@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from genloss_jax.losses import likelihood
 from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives._autoencoder import DECODER, ENCODER, Autoencoder, check_positive
+from genloss_jax.objectives._autoencoder import DECODER, ENCODER, Autoencoder
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import DISCRIMINATOR, judge, kept, penalise
-from genloss_jax.objectives.objective import Objective, Variables, hyper_value, mean, num_examples
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, hyper_value, mean, num_examples
 from genloss_jax.objectives.observation import Likelihood
 
 
@@ -56,7 +56,7 @@ def vae_gan(
     References:
         Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric", algorithm 1.
     """
-    check_positive(latent_dim=latent_dim)
+    check_counts(latent_dim=latent_dim)
     model = Autoencoder(encoder, decoder, latent_dim, observation)
 
     def init(key, batch):

@@ -8,15 +8,15 @@ import numpy as np
 
 from genloss_jax import data, networks, samplers
 from genloss_jax._names import look_up
-from genloss_jax.objectives import energy_base
-from genloss_jax.objectives.energy import energy
-from genloss_jax.objectives.energy_base import Base
-from genloss_jax.objectives.energy_methods import (
+from genloss_jax.objectives.energy import (
+    Base,
     Chains,
     Method,
     Persistence,
     contrastive_divergence,
     denoising,
+    energy,
+    fit_base,
     joint,
     noise_contrastive,
 )
@@ -37,7 +37,7 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
             f"energy.data_noise must be above 0, because {dataset.name!r} lies on {dataset.num_levels} levels"
         )
     examples = dataset.train.read(np.arange(min(len(dataset.train), _MEASURED)))["x"]
-    method = build_method(own, dataset, energy_base.fit(np.asarray(examples), noise=own.data_noise))
+    method = build_method(own, dataset, fit_base(np.asarray(examples), noise=own.data_noise))
     network = build_network(config.networks, dataset)
     objective = energy(network, method, data_noise=own.data_noise, num_points=own.num_points)
     if dataset.num_levels:

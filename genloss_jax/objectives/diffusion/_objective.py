@@ -11,7 +11,7 @@ from genloss_jax import samplers
 from genloss_jax._names import look_up
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives.diffusion._process import NetworkFn, Process, normal
-from genloss_jax.objectives.objective import Objective, Variables, mean, num_examples
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, mean, num_examples
 from genloss_jax.samplers.ode import METHODS
 
 MODEL = "model"
@@ -61,9 +61,7 @@ def diffusion(
     look_up("sampler", sampler, dict.fromkeys(SAMPLERS))
     if sampler == "ancestral" and not process.gaussian:
         raise ValueError("sampler 'ancestral' needs noise that is independent of the data, which this coupling is not")
-    for name, value in (("num_steps", num_steps), ("num_likelihood_steps", num_likelihood_steps)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_counts(num_steps=num_steps, num_likelihood_steps=num_likelihood_steps)
     exact = math.prod(shape) <= _MOST_EXACT_DIMS
     # What a process lacks is not called.
     predict_fn: Any = process.predict

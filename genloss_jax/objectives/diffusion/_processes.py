@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from genloss_jax._names import look_up
 from genloss_jax.losses import diffusion as losses
 from genloss_jax.objectives.diffusion._process import Process, normal, scale
-from genloss_jax.objectives.objective import hyper_value
+from genloss_jax.objectives.objective import check_counts, hyper_value
 
 PATHS: dict[str, Callable[[jax.Array], tuple[jax.Array, jax.Array]]] = {
     "linear": lambda t: (t, 1 - t),
@@ -169,8 +169,7 @@ def vdm(
     """
     if not log_snr_min < log_snr_max:
         raise ValueError(f"log_snr_min must be below log_snr_max={log_snr_max}, got {log_snr_min}")
-    if num_bound_samples < 1:
-        raise ValueError(f"num_bound_samples must be at least 1, got {num_bound_samples}")
+    check_counts(num_bound_samples=num_bound_samples)
     # The losses count time from data to noise.
     log_snr_fn = partial(losses.linear_log_snr, log_snr_max=log_snr_max, log_snr_min=log_snr_min)
     reconstruct = None if values is None else partial(losses.discrete_reconstruction_nll, values=values)

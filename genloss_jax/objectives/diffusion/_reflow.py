@@ -9,7 +9,7 @@ from genloss_jax.networks.network import Network
 from genloss_jax.objectives.diffusion._objective import MODEL, diffusion
 from genloss_jax.objectives.diffusion._process import normal
 from genloss_jax.objectives.diffusion._processes import flow_matching
-from genloss_jax.objectives.objective import Objective, Variables, mean
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, mean
 
 FLOW = "flow"
 
@@ -45,8 +45,7 @@ def rectified_flow(
     References:
         Liu et al. 2023, Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow.
     """
-    if num_pair_steps < 1:
-        raise ValueError(f"num_pair_steps must be at least 1, got {num_pair_steps}")
+    check_counts(num_pair_steps=num_pair_steps)
     straight = diffusion(
         network,
         flow_matching(),

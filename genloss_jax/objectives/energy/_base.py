@@ -54,7 +54,7 @@ class Base(NamedTuple):
         return jnp.sqrt(jnp.asarray(self.variances, rows.dtype)[None] + noise[:, None])
 
 
-def fit(examples: np.ndarray, *, noise: float = 0.0) -> Base:
+def fit_base(examples: np.ndarray, *, noise: float = 0.0) -> Base:
     """Fit the Gaussian to examples, which have noise added to them.
 
     Args:

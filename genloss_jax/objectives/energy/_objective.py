@@ -10,9 +10,9 @@ from jax.scipy.special import logsumexp
 
 from genloss_jax import samplers
 from genloss_jax.networks.network import Network
-from genloss_jax.objectives.energy_base import Base
-from genloss_jax.objectives.energy_methods import Method, NetworkFn, check_counts
-from genloss_jax.objectives.objective import Objective, Variables, mean, num_examples
+from genloss_jax.objectives.energy._base import Base
+from genloss_jax.objectives.energy._methods import Method, NetworkFn
+from genloss_jax.objectives.objective import Objective, Variables, check_counts, mean, num_examples
 
 MODEL, MEMORY = "model", "memory"
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from genloss_jax import samplers
 from genloss_jax.losses import energy as losses
-from genloss_jax.objectives.energy_base import Base
-from genloss_jax.objectives.objective import Metrics, hyper_value, mean
+from genloss_jax.objectives.energy._base import Base
+from genloss_jax.objectives.objective import Metrics, check_counts, hyper_value, mean
 
 NetworkFn = Callable[..., jax.Array]
 """A network with its parameters, from its inputs to its outputs."""
@@ -305,10 +305,3 @@ def _visit(base, chains, persistence, model_energy, network_fn, buffer, key, num
     )
     buffer, info = visit(key, buffer)
     return base.color(info.x), {"acceptance": jnp.mean(info.steps.acceptance)}, buffer
-
-
-def check_counts(**counts):
-    """Raise unless all are at least 1."""
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")

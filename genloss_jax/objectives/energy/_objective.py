@@ -99,7 +99,7 @@ def energy(network: Network, method: Method, *, data_noise: float = 0.0, num_poi
         sample,
         log_prob if math.prod(base.mean.shape) <= _MOST_QUADRATURE_DIMS else None,
         "estimate",
-        partial(class_logits, method.class_logits) if method.class_logits else None,
+        class_logits=partial(class_logits, method.class_logits) if method.class_logits else None,
     )
 
 

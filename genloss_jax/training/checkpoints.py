@@ -24,6 +24,10 @@ _STRAGGLER_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
+def _is_no_missing_metric(record: logging.LogRecord) -> bool:
+    return "did not provide metrics" not in record.getMessage()
+
+
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be used, and the run must not go on as if there were none."""
 
@@ -101,6 +105,8 @@ class Checkpoints:
                 BestN(get_metric_fn=value, reverse=lower, n=keep_best, keep_checkpoints_without_metrics=False)
             )
             ranked = {"best_fn": value, "best_mode": best}
+            # Orbax warns of every checkpoint without metrics, which is any between two evaluations.
+            logging.getLogger("absl").addFilter(_is_no_missing_metric)
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(

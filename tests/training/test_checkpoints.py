@@ -105,6 +105,11 @@ class TestRetention:
             checkpoints.wait()
             assert checkpoints.steps() == [2, 3]
 
+    def test_no_warning_between_evaluations(self, tmp_path, caplog):
+        with Checkpoints(tmp_path, metric="distance") as checkpoints:
+            checkpoints.save(1, fresh(1))
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
     def test_no_best_without_evaluations(self, tmp_path):
         with Checkpoints(tmp_path, metric="distance") as checkpoints:
             checkpoints.save(1, fresh(1))

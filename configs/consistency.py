@@ -1,6 +1,8 @@
 """A consistency model on the two moons, trained without a teacher and sampled in one step (Song and Dhariwal 2024).
 
 python -m experiments.train --config=configs/consistency.py --workdir=runs/consistency
+
+About four minutes of processor time. Expect a squared sliced Wasserstein distance of 0.010 (real against real 0.003).
 """
 
 from configs import base, flow_matching

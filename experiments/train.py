@@ -4,6 +4,7 @@ A run can be killed at any moment; the same command goes on from its last checkp
 config.json, versions.json, metrics.jsonl, timing.jsonl, TensorBoard events, checkpoints, pictures/ and samples.png.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> training.Trai
     with (
         saved.checkpoints_of(workdir, config, evaluator) as checkpoints,
         training.Progress(settings.total_steps) as progress,
+        contextlib.ExitStack() as records_open,
     ):
         restored = checkpoints.restore(state)
         step, position = 0, None
@@ -68,6 +70,7 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> training.Trai
         lines = records.JsonLines(workdir / METRICS_FILE, step)
         writer = records.Many(lines, records.Images(workdir / "pictures", step), board)
         everything = records.Many(writer, timing)
+        records_open.callback(everything.close)
         events = training.run(
             setup.step,
             state,
@@ -103,7 +106,6 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> training.Trai
             if preemption.requested:
                 progress.note(f"asked to stop: saved step {event.step}; the same command goes on from there")
                 break
-        everything.close()
     return state
 
 

@@ -42,8 +42,10 @@ def _draw(*kinds):
     return draw
 
 
-def _consistency(key, data, sigma, step):
-    return diffusion.consistency_loss(_model, key, data, sigma, sigma + step)
+def _data_and_neighbours(key):
+    """Draw examples, and two levels of noise for each, the higher one last."""
+    data, sigma, step = _draw("x", "t", "t")(key)
+    return data, sigma, sigma + step
 
 
 CARDS = (
@@ -155,7 +157,7 @@ CARDS = (
         "map of data N(m, s²), f − m = a(σ) (x − m), training leaves (a' − a)² s² + (a' σ' − a σ)² per dimension",
         "Song et al. 2023, algorithms 2 and 3; Song and Dhariwal 2024",
         "test_diffusion_few_step.py::test_consistency_loss_of_the_true_map_of_gaussian_data_has_its_closed_form",
-        with_noise(_consistency, _draw("x", "t", "t")),
+        with_noise(lambda *a: diffusion.consistency_loss(_model, *a), _data_and_neighbours),
     ),
     _card(
         "mean_flow_loss",

@@ -2,7 +2,7 @@
 
 python -m experiments.train --config=configs/iwae.py --workdir=runs/iwae
 
-One and a half minutes of processor time. Expect 1.92 bits per dimension (a bound by 64 latents), Fréchet distance 3.0.
+One and a half minutes of processor time. Expect 1.94 bits per dimension (a bound by 64 latents), Fréchet distance 3.6.
 """
 
 from configs import base, vae

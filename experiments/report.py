@@ -44,7 +44,7 @@ def run(workdirs: list[str], out: str | Path, checkpoint: str = "last") -> dict[
     page = metrics.comparison(values, [found.evaluator for found in runs.values()])
     shown = {"real": examine.real_picture(first.setup)} | {name: picture for name, (_, picture) in looked.items()}
     pictures.save_png(out / PICTURE, pictures.side_by_side(shown))
-    caption = f"{first.evaluator.num_samples} samples of each run on {first.config.data.name}, floors below."
+    caption = f"{first.evaluator.num_samples} samples of each run on {first.config.data.name}, floors beside them."
     (out / PAGE).write_text(f"{caption}\n\n{page}\n\n![Samples of each run, beside real examples]({PICTURE})\n")
     print(page)
     print(f"page: {out / PAGE}")

@@ -172,23 +172,26 @@ def table(values: Mapping[str, float], evaluator: Evaluator) -> str:
 
 
 def comparison(values: Mapping[str, Mapping[str, float]], evaluators: Sequence[Evaluator]) -> str:
-    """Lay out the values of several models beside each other and above what real examples get, as Markdown.
+    """Lay out the values of several models beside each other and beside what real examples get, as Markdown.
 
     Args:
         values: model -> values of `evaluator.evaluate`.
         evaluators: which measured them, all of one protocol; their rulers may differ.
 
     Returns:
-        A table with a row for each model, a column for each metric, and a last row for real examples.
+        A table with a row for each metric, a column for each model, and one for real examples.
     """
-    names = {name: direction for each in evaluators for name, direction in each.directions.items()}
-    names = {name: direction for name, direction in names.items() if any(name in row for row in values.values())}
-    floor = {name: value for each in evaluators for name, value in each.floor.items()}
-    header = ["", *(f"{name} ({direction} is better)" for name, direction in names.items())]
+    directions = {name: direction for each in evaluators for name, direction in each.directions.items()}
+    columns = {
+        **values,
+        "real against real": {name: value for each in evaluators for name, value in each.floor.items()},
+    }
     rows = [
-        [label, *(_with_error(row, name) if name in row else "" for name in names)]
-        for label, row in (*values.items(), ("real against real", floor))
+        [name, *(_with_error(column, name) if name in column else "" for column in columns.values()), direction]
+        for name, direction in directions.items()
+        if any(name in column for column in values.values())
     ]
+    header = ["metric", *columns, "better is"]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 

@@ -45,8 +45,8 @@ def test_a_finished_run_is_evaluated_and_sampled_and_not_trained_again(tmp_path,
     assert (tmp_path / "points.png").stat().st_size > 0
     assert report.run([str(tmp_path)], tmp_path / "report") == {tmp_path.name: values}
     page = (tmp_path / "report" / "report.md").read_text()
-    assert f"| {tmp_path.name} | {values['modes_covered']:.4g} |" in page
-    assert "| real against real | 8 ± 0 |" in page
+    assert f"| metric | {tmp_path.name} | real against real | better is |" in page
+    assert f"| modes_covered | {values['modes_covered']:.4g} | 8 ± 0 | higher |" in page
     assert (tmp_path / "report" / "report.png").stat().st_size > 0
 
 

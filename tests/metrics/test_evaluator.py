@@ -200,18 +200,17 @@ def test_table_shows_each_metric_beside_its_floor_with_errors():
     ]
 
 
-def test_comparison_has_a_row_for_each_model_and_the_floors_last():
+def test_comparison_has_a_column_for_each_model_and_the_floors_last():
     evaluator = metrics.Evaluator(
         10, dict, {"a": 0.5, "a_standard_error": 0.125}, {"a": "lower", "absent": "lower"}, "a"
     )
     with_density = evaluator._replace(directions={"a": "lower", "b": "higher"}, floor={"a": 0.5, "b": 2.0})
     rows = {"one": {"a": 1.0, "a_standard_error": 0.25}, "two": {"a": 3.0, "b": 1.0}}
     assert metrics.comparison(rows, [evaluator, with_density]).splitlines() == [
-        "|  | a (lower is better) | b (higher is better) |",
-        "| --- | --- | --- |",
-        "| one | 1 ± 0.25 |  |",
-        "| two | 3 | 1 |",
-        "| real against real | 0.5 ± 0.12 | 2 |",
+        "| metric | one | two | real against real | better is |",
+        "| --- | --- | --- | --- | --- |",
+        "| a | 1 ± 0.25 | 3 | 0.5 ± 0.12 | lower |",
+        "| b |  | 1 | 2 | higher |",
     ]
 
 

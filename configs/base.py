@@ -22,9 +22,9 @@ def get_config() -> ConfigDict:
     data.batch_size = 64  # examples per move
 
     config.networks = networks = ConfigDict()
-    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow; pixelcnn, image_gpt
+    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow; unet in diffusion; pixelcnn, image_gpt
     networks.width = 64  # units, or channels at the highest resolution
-    networks.depth = 3  # hidden layers of an mlp; blocks of a pixelcnn or an image_gpt
+    networks.depth = 3  # hidden layers of an mlp; blocks of a pixelcnn, an image_gpt or a unet
     networks.activation = "default"  # the architecture's own
     networks.normalization = "batch"  # batch, group, none
     networks.spectral_norm = False  # in the critic

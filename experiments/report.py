@@ -51,9 +51,9 @@ def run(workdirs: list[str], out: str | Path, checkpoint: str = "last") -> dict[
     return values
 
 
-def _protocol(found: saved.Saved) -> tuple[str, tuple[int, ...], int, str]:
-    evaluator = found.evaluator
-    return found.config.data.name, found.setup.dataset.shape, evaluator.num_samples, evaluator.extractor
+def _protocol(found: saved.Saved) -> tuple[str, tuple[int, ...], int, int, str]:
+    evaluator, seed = found.evaluator, found.config.evaluation.seed
+    return found.config.data.name, found.setup.dataset.shape, evaluator.num_samples, seed, evaluator.extractor
 
 
 def define_flags() -> None:

@@ -20,6 +20,7 @@ from genloss_jax.objectives.diffusion import (
 )
 from genloss_jax.objectives.objective import Objective
 
+_REFLOW = "rectified_flow"  # two flows, and so no process
 _MEASURED = 10_000  # examples that tell the scale of the data
 
 
@@ -33,11 +34,11 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
         "num_steps": own.num_steps,
         "num_likelihood_steps": own.num_likelihood_steps,
     }
-    make = look_up("process", own.process, {**_PROCESSES, "rectified_flow": None})
-    if make is None:
+    look_up("process", own.process, dict.fromkeys((*_PROCESSES, _REFLOW)))
+    if own.process == _REFLOW:
         objective, hyper = rectified_flow(network, num_pair_steps=own.num_pair_steps, **options), {}
     else:
-        process = make(own, dataset)
+        process = _PROCESSES[own.process](own, dataset)
         objective, hyper = diffusion(network, process, **options), {name: own[name] for name in process.hyper}
     if dataset.num_levels and objective.log_prob_kind != "lower bound":
         # The bound is one of the levels' probabilities; a density of numbers on levels says nothing of those.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from genloss_jax.ablation import statistics
+from genloss_jax.ablation.comparison import cost
 from genloss_jax.ablation.results import Results
 
 
@@ -61,9 +62,12 @@ def measure(results: Results) -> Measured:
     metric = study["metric"]
     direction = study["directions"][metric]
     scores = statistics.scores(results)
+    verdict = statistics.verdict_of(results)
     curves = statistics.curves(results)
     last = curves[curves["step"] == curves["step"].max()].set_index("entry")[["mean", "low", "high"]]
-    order = distance(last["mean"], direction).sort_values(kind="stable").index
+    costs = cost(last["mean"], direction).sort_values(kind="stable")
+    # Where seeds are missing, means over all seeds can be in another order than those over shared seeds.
+    order = sorted(costs.index, key=lambda entry: entry != verdict.leader)
     return Measured(
         results=results,
         entry=study["compare"],
@@ -72,7 +76,7 @@ def measure(results: Results) -> Measured:
         direction=direction,
         standings=last.loc[order],
         scores=scores,
-        verdict=statistics.verdict(scores, direction, name_of_metric=metric),
+        verdict=verdict,
         cells=statistics.cells(results),
         chosen=statistics.chosen(results).loc[order],
         curves=curves,
@@ -81,11 +85,6 @@ def measure(results: Results) -> Measured:
         win_rates=statistics.win_rates(scores, direction),
         failures=statistics.failures(results),
     )
-
-
-def distance(values, direction: str):
-    """Say how far values are from what is wished for: lower is better."""
-    return {"lower": lambda: values, "higher": lambda: -values, "1": lambda: (values - 1).abs()}[direction]()
 
 
 def members_of(measured: Measured, entry) -> pd.DataFrame:
@@ -110,21 +109,30 @@ def failure_rates(measured: Measured) -> pd.Series:
 
 def unfinished(results: Results) -> str:
     """Say what a study still lacks; nothing where it is complete."""
-    study, last = results.study, results.table.groupby("member")["step"].max()
-    there, planned = len(last), int(study["num_members"])
-    short = int((last < study["total_steps"]).sum())
+    study, table = results.study, results.table
+    last = table.groupby("member")["step"].max()
+    planned, short = int(study["num_members"]), int((last < study["total_steps"]).sum())
+    axis = study["compare"]
+    absent = set(results.members[axis]) - set(table.loc[table["step"] == table["step"].max(), axis])
     lacks = []
-    if there < planned:
-        lacks.append(f"{there} of {planned} members are in the table")
+    if len(last) < planned:
+        lacks.append(f"{len(last)} of {planned} members are in the table")
     if short:
         lacks.append(f"{short} of them end before step {study['total_steps']}")
-    return f"This study is not finished: {' and '.join(lacks)}." if lacks else ""
+    if absent:
+        lacks.append(f"no member of {', '.join(map(str, ordered(absent)))} has reached step {table['step'].max()}")
+    return f"This study is not finished: {'; '.join(lacks)}." if lacks else ""
 
 
 def named(measured: Measured) -> str:
     """Name the metric, and what is wished of it."""
     better = {"lower": "lower is better", "higher": "higher is better", "1": "1 is best"}[measured.direction]
     return f"{measured.metric} ({better})"
+
+
+def difference_of(measured: Measured) -> str:
+    """Name what differences are taken of."""
+    return f"distance of {measured.metric} from 1" if measured.direction == "1" else measured.metric
 
 
 def ordered(values: Iterable) -> list:

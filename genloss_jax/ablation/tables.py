@@ -21,6 +21,7 @@ class Number(NamedTuple):
     text: str
 
 
+Real = float | int | np.number
 Cell = tuple[str | Number, ...]  # what stands in one cell, from left to right
 
 
@@ -62,38 +63,41 @@ class Table(NamedTuple):
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def number(of: str, value: float) -> Number:
+def number(of: str, value: Real) -> Number:
     """Round to three significant digits."""
     return Number(of, float(value), rounded(value))
 
 
-def share(of: str, value: float) -> Number:
+def share(of: str, value: Real) -> Number:
     """Give a share in per cent."""
     return Number(of, float(value), "unknown" if np.isnan(value) else f"{100 * value:.0f} %")
 
 
-def count(of: str, value: float) -> Number:
+def count(of: str, value: Real) -> Number:
     """Give a whole number."""
     return Number(of, float(value), "none" if np.isnan(value) else f"{value:,.0f}")
 
 
-def probability(of: str, value: float) -> Number:
+def probability(of: str, value: Real) -> Number:
     """Give a p-value."""
     return Number(of, float(value), "< 0.0001" if value < 1e-4 else rounded(value))
 
 
-def interval(of: str, mean: float, low: float, high: float) -> Cell:
+def interval(of: str, mean: Real, low: Real, high: Real) -> Cell:
     """Give a number with its interval, to two digits of its half-width; an interval that is not known is left out."""
-    if not np.isfinite([mean, low, high]).all() or low == high:
+    if not np.isfinite([mean, low, high]).all():
         return (number(of, mean),)
-    decimals = min(max(0, 1 - math.floor(math.log10((high - low) / 2))), 9)
     prefix = "" if of == "mean" else f"{of}_"
-    names = (of, f"{prefix}low", f"{prefix}high")
-    parts = [Number(name, float(x), _fixed(x, decimals)) for name, x in zip(names, (mean, low, high), strict=True)]
+    bounds = {of: mean, f"{prefix}low": low, f"{prefix}high": high}
+    if high > low:
+        decimals = min(max(0, 1 - math.floor(math.log10((high - low) / 2))), 9)
+        parts = [Number(name, float(x), _fixed(x, decimals)) for name, x in bounds.items()]
+    else:
+        parts = [number(name, x) for name, x in bounds.items()]
     return parts[0], " [", parts[1], ", ", parts[2], "]"
 
 
-def rounded(value: float) -> str:
+def rounded(value: Real) -> str:
     """Write a number with three significant digits, whole ones and large ones without a decimal point."""
     if np.isnan(value):
         return "unknown"
@@ -103,7 +107,7 @@ def rounded(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _fixed(value: float, decimals: int) -> str:
+def _fixed(value: Real, decimals: int) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from genloss_jax.ablation import statistics
-from genloss_jax.ablation.measured import Measured, failure_rates, named, ordered, setting, short
-from genloss_jax.ablation.tables import Cell, Number, Row, Table, count, interval, number, probability, rounded, share
+from genloss_jax.ablation.measured import Measured, difference_of, failure_rates, named, ordered, setting, short
+from genloss_jax.ablation.tables import Cell, Number, Real, Row, Table, count, interval, number, probability, rounded, share
 from genloss_jax.metrics.statistics import STANDARD_ERROR
 
 
@@ -37,7 +37,7 @@ def studied(measured: Measured) -> Table:
         "samples": (count("num_samples", study["num_samples"]), " for each evaluation of a member"),
         "device": (str(study["device"]),),
         "time": (
-            Number("seconds", seconds, duration(seconds)),
+            Number("seconds", float(seconds), duration(seconds)),
             " in ",
             count("num_groups", len(study["groups"])),
             " programs, ",
@@ -80,26 +80,29 @@ def leaderboard(measured: Measured) -> Table:
 
 
 def comparisons(measured: Measured) -> Table:
-    """Compare every pair of entries, those with the leader first."""
-    leader = measured.verdict.leader
-    place = {entry: index for index, entry in enumerate(measured.entries)}
-    frame = measured.verdict.comparisons
-
-    def importance(index):
-        a, b = frame.loc[index, ["a", "b"]]
-        return leader not in (a, b), place[a], place[b]
-
+    """Compare the leader with every other entry, the nearest first."""
     rows = []
-    for _, row in frame.loc[sorted(frame.index, key=importance)].iterrows():
+    for _, row in measured.verdict.comparisons.iterrows():
+        apart = "cannot be told from it" if row["b"] in measured.verdict.rivals else "behind it"
         cells: tuple[Cell, ...] = (
             interval("difference", row["difference"], row["low"], row["high"]),
             (probability("p", row["p"]),),
             (probability("p_adjusted", row["p_adjusted"]),),
-            (share("a_wins", row["a_wins"]),),
+            (share("leader_wins", row["a_wins"]),),
             (count("num_seeds", row["num_seeds"]),),
+            (apart,),
         )
-        rows.append(Row(f"{row['a']} − {row['b']}", cells))
-    header = ("first − second", f"difference in {measured.metric}", "p", "p, corrected", "first wins", "seeds")
+        rows.append(Row(str(row["b"]), cells))
+    leader = measured.verdict.leader
+    header = (
+        measured.entry,
+        f"{leader} minus it, in {difference_of(measured)}",
+        "p",
+        "p, corrected",
+        f"{leader} wins",
+        "shared seeds",
+        "is",
+    )
     return Table("comparisons", header, tuple(rows))
 
 
@@ -129,12 +132,15 @@ def budget(measured: Measured) -> Table:
     return Table("budget", ("step", "leader", "is", "verdict"), rows)
 
 
-def flips(measured: Measured) -> str:
+def flips(measured: Measured) -> Table:
     """Say where over the budget the verdict would have been another."""
     flipped = measured.budget.loc[measured.budget["flips"].astype(bool), "step"]
     if not len(flipped):
-        return "The verdict is the same at every evaluation."
-    return f"The verdict flips at step {', '.join(f'{step:,}' for step in flipped)}."
+        return Table("flips", (), (Row("verdict", (("The verdict is the same at every evaluation.",),)),))
+    sentence: list[str | Number] = []
+    for place, step in enumerate(flipped):
+        sentence += [", " if place else "The verdict flips at step ", count(f"flip_{place}", step)]
+    return Table("flips", (), (Row("verdict", ((*sentence, "."),)),))
 
 
 def failures(measured: Measured) -> Table:
@@ -180,10 +186,10 @@ def floor(measured: Measured, metric: str) -> Cell:
         return ("unknown",)
     error = floors.get(metric + STANDARD_ERROR, np.nan)
     value = number(metric, floors[metric])
-    return (value,) if np.isnan(error) else (value, " ± ", Number(f"{metric}_standard_error", error, f"{error:.2g}"))
+    return (value,) if np.isnan(error) else (value, " ± ", Number(f"{metric}_standard_error", float(error), f"{error:.2g}"))
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: Real) -> str:
     """Write a time in its usual unit."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from genloss_jax.ablation.measured import Measured, distance, is_number, named, ordered, short
+from genloss_jax.ablation.comparison import cost
+from genloss_jax.ablation.measured import Measured, difference_of, is_number, named, ordered, short
 from genloss_jax.ablation.report import _svg
 
 _INK, _MUTED, _LINE, _BAD = (_svg.LIGHT[role] for role in ("ink", "muted", "line", "bad"))
@@ -50,14 +51,13 @@ def leaderboard(measured: Measured, width: float) -> Figure:
 
 @_styled
 def differences(measured: Measured, width: float) -> Figure:
-    """Draw by how much each entry differs from the leader, with intervals corrected for many comparisons."""
-    rows = against_leader(measured)
-    figure, axes = _rows([str(entry) for entry in rows.index], width)
-    for place, entry in enumerate(rows.index):
-        row = rows.loc[entry].rename({"difference": "mean"})
-        _whisker(axes, place, row, _role(measured, entry))
+    """Draw by how much the leader differs from each other entry, with corrected intervals."""
+    rows = measured.verdict.comparisons
+    figure, axes = _rows([str(entry) for entry in rows["b"]], width)
+    for place, (_, row) in enumerate(rows.iterrows()):
+        _whisker(axes, place, row.rename({"difference": "mean"}), _role(measured, row["b"]))
     axes.axvline(0.0, color=_INK, lw=1, zorder=0)
-    axes.set_xlabel(f"difference from {measured.verdict.leader} in {measured.metric}")
+    axes.set_xlabel(f"{measured.verdict.leader} minus the other, in {difference_of(measured)}")
     return figure
 
 
@@ -128,7 +128,7 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
 def profile(measured: Measured, entry, axis: str) -> pd.DataFrame:
     """Take, at each value of an axis, the entry's best cell over the other axes."""
     cells = measured.cells[measured.cells[measured.entry] == entry]
-    best = distance(cells["mean"], measured.direction).groupby(cells[axis]).idxmin()
+    best = cost(cells["mean"], measured.direction).groupby(cells[axis]).idxmin()
     return cells.loc[best].sort_values(axis, key=lambda values: values.map(ordered(values.unique()).index))
 
 
@@ -168,15 +168,6 @@ def failure_shares(measured: Measured) -> pd.DataFrame:
         index=measured.entry, columns="term", values="count", aggfunc="sum", fill_value=0
     )
     return counts.reindex(measured.entries, fill_value=0).div(sizes.reindex(measured.entries), axis=0)
-
-
-def against_leader(measured: Measured) -> pd.DataFrame:
-    """Give each other entry's difference from the leader, other minus leader, in the order of the standings."""
-    leader, rows = measured.verdict.leader, measured.verdict.comparisons
-    forward = rows[rows["b"] == leader].set_index("a")[["difference", "low", "high"]]
-    backward = -rows[rows["a"] == leader].set_index("b")[["difference", "high", "low"]]
-    backward.columns = forward.columns
-    return pd.concat([forward, backward]).reindex([entry for entry in measured.entries if entry != leader])
 
 
 def _rows(labels: Sequence[str], width: float) -> tuple[Figure, Axes]:

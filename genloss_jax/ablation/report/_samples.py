@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from genloss_jax.ablation.measured import Measured, distance, members_of
+from genloss_jax.ablation.comparison import cost
+from genloss_jax.ablation.measured import Measured, members_of
 from genloss_jax.ablation.tables import Number, number
 from genloss_jax.training import pictures
 
@@ -78,7 +79,7 @@ def _picked(measured: Measured, entry) -> list[tuple[str, int, int, float]]:
     last = table[(table["metric"] == measured.metric) & (table["step"] == table["step"].max())]
     members = members_of(measured, entry).merge(last[["member", "value"]], on="member")
     members = members[members["member"].isin(measured.results.samples["members"])]
-    members = members.assign(far=distance(members["value"], measured.direction)).sort_values("far", kind="stable")
+    members = members.assign(far=cost(members["value"], measured.direction)).sort_values("far", kind="stable")
     positions = sorted({0, len(members) // 2, len(members) - 1}) if len(members) else []
     found = members.iloc[positions]
     return list(zip(_PLACES[len(found)], found["member"], found["seed"], found["value"], strict=True))

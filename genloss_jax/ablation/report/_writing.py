@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from genloss_jax.ablation.comparison import CONFIDENCE
 from genloss_jax.ablation.measured import Measured, measure, members_of, unfinished
 from genloss_jax.ablation.report import _contents, _figures, _samples, _svg
 from genloss_jax.ablation.results import Results
@@ -77,7 +78,7 @@ def _page(measured: Measured) -> str:
         sections=_SECTIONS.items(),
         entry=measured.entry,
         metric=measured.metric,
-        confidence="95 %",
+        confidence=f"{CONFIDENCE:.0%}",
         studied=_contents.studied(measured),
         leaderboard=_contents.leaderboard(measured),
         comparisons=_contents.comparisons(measured),
@@ -100,7 +101,7 @@ def _drawn(measured: Measured) -> dict[str, dict[str, Markup]]:
     """Draw each figure for wide and for narrow pages."""
     titles = {
         "leaderboard": f"Leaderboard by {measured.metric}: {measured.verdict.sentence}",
-        "differences": f"Differences from {measured.verdict.leader} in {measured.metric}, with intervals",
+        "differences": f"Differences of {measured.verdict.leader} from each other {measured.entry}, with intervals",
         "curves": f"{measured.metric} of each {measured.entry} over training steps",
         "failures": f"Share of the members of each {measured.entry} that failed, by cause",
     }
@@ -160,7 +161,7 @@ def _markdown(measured: Measured, picture: str) -> str:
     study = measured.results.study
     parts = [f"# {study['title']}", unfinished(measured.results), f"**{measured.verdict.sentence}**"]
     parts += [f"![Leaderboard by {measured.metric}, with intervals and floor]({picture})"]
-    parts += [_contents.leaderboard(measured).markdown(), _contents.flips(measured)]
+    parts += [_contents.leaderboard(measured).markdown(), next(_contents.flips(measured).lines())[1]]
     parts += ["## What was studied", _contents.studied(measured).markdown()]
     metrics, failed = _contents.other_metrics(measured), _contents.failures(measured)
     if len(metrics.header) > 1:

@@ -1,0 +1,227 @@
+"""Which entry is best, and whether the data can tell: paired comparisons over seeds."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from genloss_jax._names import look_up
+
+CONFIDENCE = 0.96
+"""Of verdicts: the level at which ten seeds keep both promises of docs/statistics.md with a margin."""
+_AGREEMENT = 5.0  # held-out scores must agree at this multiple of the level
+_COSTS = {"lower": lambda x: x, "higher": lambda x: -x, "1": lambda x: (x - 1.0).abs()}
+
+
+class Verdict(NamedTuple):
+    """What the data say about the best entry.
+
+    Attributes:
+        sentence: in words, with numbers.
+        leader: the entry with the best mean score; "" where there is nothing to compare.
+        apart: whether the leader can be told from every other entry.
+        rivals: the entries that cannot be told from the leader, the nearest first.
+        comparisons: a row for each other entry, the nearest first: `a` (the leader), `b`, `difference` (mean of a - b
+            over seeds, of distances to 1 where that is the direction), `low`, `high`, `p`, `p_adjusted`, `num_seeds`
+            (that both have), `a_wins` (share of them in which a is better, ties half). The interval is at the level at
+            which p was judged: it holds 0 exactly where `p_adjusted` exceeds 1 - confidence. NaN where seeds are
+            lacking.
+    """
+
+    sentence: str
+    leader: Any
+    apart: bool
+    rivals: tuple
+    comparisons: pd.DataFrame
+
+
+def cost(values, direction: str):
+    """Turn values into costs: lower is better.
+
+    Args:
+        values: a Series or a DataFrame.
+        direction: "lower", "higher", or "1" for values that should be near 1.
+
+    Raises:
+        ValueError: if the direction is none of these.
+    """
+    return look_up("direction", direction, _COSTS)(values)
+
+
+def win_rates(scores: pd.DataFrame, direction: str) -> pd.DataFrame:
+    """Say in which share of the seeds one entry beats another.
+
+    Args:
+        scores: seeds as index, entries as columns.
+        direction: "lower", "higher" or "1" is better.
+
+    Returns:
+        Entries as index and columns: the share of the seeds that both have in which the row's entry is better, ties
+        half; ½ on the diagonal, NaN where no seed is shared.
+    """
+    costs = cost(scores, direction)
+    wins = {b: [_wins(costs[a] - costs[b]) for a in costs] for b in costs}
+    return pd.DataFrame(wins, index=scores.columns).rename_axis(index=None)
+
+
+def verdict(
+    scores: pd.DataFrame,
+    direction: str,
+    *,
+    tuned: pd.DataFrame | None = None,
+    name_of_metric: str = "",
+    confidence: float = CONFIDENCE,
+) -> Verdict:
+    """Compare the entry with the best mean score with all others, seed by seed.
+
+    Each comparison is a paired t test. Two corrections make up for having looked at many entries:
+
+    - The leader is apart from all others where every p is at most 1 - confidence. No correction is needed for that
+      claim, although the data chose the leader: it is wrong only if some other entry is as good, and the leader then
+      has to beat that one at this level (rank verification).
+    - For the claim that it is better than one particular entry, p is multiplied by half the number of entries, which
+      pays for having chosen the leader (one-sided p, times the number of possible leaders), and then corrected by
+      Holm's method over the others.
+
+    `p_adjusted` is the smaller of the two. Differences that are all equal have no spread to judge by: the sign test
+    remains, p = 2^(1-n).
+
+    With `tuned` a claim must hold twice: at its level on `tuned`, whose values are those of one fixed cell, and at
+    five times the level on `scores`, which do not flatter an entry that had more cells to choose from.
+
+    Args:
+        scores: seeds as index, entries as columns; NaN where there is no member.
+        direction: "lower", "higher" or "1" is better.
+        tuned: scores of the cells that are best over all seeds, where entries have more than one.
+        name_of_metric: for the sentence.
+        confidence: in being right about every claim at once.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        ValueError: if the direction is unknown.
+
+    References:
+        S. Gutmann, Z. Maymin, Is the selected population the best?, Annals of Statistics 15, 1987.
+        K. Hung, W. Fithian, Rank verification for exponential families, Annals of Statistics 47, 2019.
+        S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
+    """
+    costs = cost(scores, direction).dropna(axis=1, how="all")
+    tuned_costs = costs if tuned is None else cost(tuned, direction)
+    sign = -1.0 if direction == "higher" else 1.0
+    if costs.empty:
+        return Verdict("No member has a finite value: there is nothing to compare.", "", False, (), _rows([]))
+    means = _comparable(costs).mean().sort_values(kind="stable")
+    leader, others = means.index[0], list(means.index[1:])
+    if not others:
+        return Verdict(f"{leader} is the only entry: there is nothing to compare.", leader, False, (), _rows([]))
+    pairs = [
+        _Pair((costs[leader] - costs[b]).dropna(), (tuned_costs[leader] - tuned_costs[b]).dropna()) for b in others
+    ]
+    p = np.array([pair.p_value() for pair in pairs])
+    adjusted = _adjusted(p)
+    rows = []
+    for b, pair, p_value, p_adjusted in zip(others, pairs, p, adjusted, strict=True):
+        low, high = sorted(sign * bound for bound in pair.interval((1.0 - confidence) * p_value / p_adjusted))
+        difference = sign * pair.scores.mean()
+        rows.append((leader, b, difference, low, high, p_value, p_adjusted, len(pair.scores), _wins(pair.scores)))
+    comparisons = _rows(rows)
+    rivals = tuple(b for b, p_adjusted in zip(others, adjusted, strict=True) if p_adjusted > 1.0 - confidence)
+    sentence = _sentence(comparisons, rivals, name_of_metric, confidence)
+    return Verdict(sentence, leader, not rivals, rivals, comparisons)
+
+
+# --- One pair ---
+
+
+class _Pair(NamedTuple):
+    """Cost of the leader minus that of another entry, for each seed that both have: negative is better."""
+
+    scores: pd.Series
+    tuned: pd.Series
+
+    def p_value(self) -> float:
+        if not self.tuned.mean() < 0.0 or not self.scores.mean() < 0.0:
+            return 1.0
+        return max(_p_value(self.tuned.to_numpy()), _p_value(self.scores.to_numpy()) / _AGREEMENT)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Give the hull of both intervals: it holds 0 exactly where `p_value` exceeds the level."""
+        bounds = [
+            *_interval(self.tuned.to_numpy(), level),
+            *_interval(self.scores.to_numpy(), min(1.0, _AGREEMENT * level)),
+        ]
+        return min(bounds), max(bounds)
+
+
+def _p_value(differences: np.ndarray) -> float:
+    if len(differences) < 2 or not differences.any():
+        return 1.0
+    if _equal(differences):
+        return float(stats.binomtest(len(differences), len(differences)).pvalue)
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def _interval(differences: np.ndarray, level: float) -> tuple[float, float]:
+    if len(differences) < 2:
+        return float("nan"), float("nan")
+    if _equal(differences):
+        mean = float(differences.mean())
+        return (mean, mean) if _p_value(differences) <= level else (min(mean, 0.0), max(mean, 0.0))
+    found = stats.ttest_1samp(differences, 0.0).confidence_interval(1.0 - level)
+    return float(found.low), float(found.high)
+
+
+def _equal(differences):
+    # Up to rounding, of which no spread can be made.
+    return np.ptp(differences) <= 1e-12 * np.abs(differences).max()
+
+
+def _wins(differences):
+    differences = differences.dropna()
+    return float(((differences < 0) + 0.5 * (differences == 0)).mean()) if len(differences) else float("nan")
+
+
+# --- All of them ---
+
+
+def _comparable(costs):
+    """Keep the seeds that all entries have, where there are enough of them for a mean that can be compared."""
+    shared = costs.dropna()
+    return shared if len(shared) > 1 else costs
+
+
+def _adjusted(p):
+    num_entries = len(p) + 1
+    single = multipletests(np.minimum(1.0, p * num_entries / 2), method="holm")[1]
+    return np.minimum(single, p.max())
+
+
+def _rows(rows):
+    columns = ["a", "b", "difference", "low", "high", "p", "p_adjusted", "num_seeds", "a_wins"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+# --- In words ---
+
+
+def _sentence(comparisons, rivals, metric, confidence):
+    leader, first = comparisons["a"][0], comparisons.iloc[0]
+    by = f" by {metric}" if metric else ""
+    seeds = int(comparisons["num_seeds"].max())
+    if seeds < 2:
+        return f"One seed cannot tell entries apart: {leader} leads{by}, and nothing says by how much it does."
+    over = f"{seeds} paired seeds"
+    numbers = f"{first.difference:.3g} ({confidence:.0%} interval {first.low:.3g} to {first.high:.3g}, {over})"
+    if not rivals:
+        return f"{leader} is the best{by}: it differs from the next, {first.b}, by {numbers}."
+    tied = comparisons[comparisons["b"].isin(rivals)]
+    if (tied["difference"] == 0.0).all() and (tied["a_wins"] == 0.5).all():
+        numbers = f"0 ({over}): they have equal scores"
+    told = len(comparisons) - len(rivals)
+    rest = f" {leader} is better than the other {told}." if told else ""
+    names = ", ".join(map(str, (leader, *rivals[:-1]))) + f" and {rivals[-1]}"
+    return f"The data cannot tell these apart{by}: {names}. The first two differ by {numbers}.{rest}"

@@ -33,9 +33,9 @@ def get_config(variant: str = ""):
     study.overrides.networks = {"width": 64}
     study.overrides.data = {"batch_size": 128}
     study.overrides.training = {
-        "total_steps": 10_000,
-        "evaluate_every_steps": 1000,
-        "checkpoint_every_steps": 5000,
+        "total_steps": 5000,
+        "evaluate_every_steps": 500,
+        "checkpoint_every_steps": 2500,
         "steps_per_dispatch": 250,
     }
     study.overrides.schedule = {"anneal": {"learning_rate": {"shape": "cosine", "factor": 0.0}}}

@@ -148,9 +148,9 @@ def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
         for part in parts.chunks:
             for line in engine.read(workdir / CHUNKS, part):
                 rows += _rows(study, group, evaluator, part, line)
-                for place, fault in line["faults"].items():
+                for place, (step, term) in line["faults"].items():
                     if int(place) < len(part.members):
-                        faults[group.members[part.members[int(place)]].number] = fault
+                        faults[group.members[part.members[int(place)]].number] = (step, term)
     found = results.Results(
         _summary(study, workdir, placed, cuts),
         _table(study, rows),

@@ -118,9 +118,9 @@ def unfinished(results: Results) -> str:
     if len(last) < planned:
         lacks.append(f"{len(last)} of {planned} members are in the table")
     if short:
-        lacks.append(f"{short} of them end before step {study['total_steps']}")
+        lacks.append(f"{short} of them end before step {study['total_steps']:,}")
     if absent:
-        lacks.append(f"no member of {', '.join(map(str, ordered(absent)))} has reached step {table['step'].max()}")
+        lacks.append(f"no member of {', '.join(map(str, ordered(absent)))} has reached step {table['step'].max():,}")
     return f"This study is not finished: {'; '.join(lacks)}." if lacks else ""
 
 

@@ -21,7 +21,7 @@ class Number(NamedTuple):
     text: str
 
 
-Real = float | int | np.number
+Real = float | int | np.integer
 Cell = tuple[str | Number, ...]  # what stands in one cell, from left to right
 
 
@@ -65,7 +65,7 @@ class Table(NamedTuple):
 
 def number(of: str, value: Real) -> Number:
     """Round to three significant digits."""
-    return Number(of, float(value), rounded(value))
+    return Number(of, float(value), rounded(float(value)))
 
 
 def share(of: str, value: Real) -> Number:
@@ -75,15 +75,15 @@ def share(of: str, value: Real) -> Number:
 
 def count(of: str, value: Real) -> Number:
     """Give a whole number."""
-    return Number(of, float(value), "none" if np.isnan(value) else f"{value:,.0f}")
+    return Number(of, float(value), f"{value:,.0f}")
 
 
 def probability(of: str, value: Real) -> Number:
     """Give a p-value."""
-    return Number(of, float(value), "< 0.0001" if value < 1e-4 else rounded(value))
+    return Number(of, float(value), "< 0.0001" if value < 1e-4 else rounded(float(value)))
 
 
-def interval(of: str, mean: Real, low: Real, high: Real) -> Cell:
+def interval(of: str, mean: float, low: float, high: float) -> Cell:
     """Give a number with its interval, to two digits of its half-width; an interval that is not known is left out."""
     if not np.isfinite([mean, low, high]).all():
         return (number(of, mean),)
@@ -97,7 +97,7 @@ def interval(of: str, mean: Real, low: Real, high: Real) -> Cell:
     return parts[0], " [", parts[1], ", ", parts[2], "]"
 
 
-def rounded(value: Real) -> str:
+def rounded(value: float) -> str:
     """Write a number with three significant digits, whole ones and large ones without a decimal point."""
     if np.isnan(value):
         return "unknown"
@@ -107,7 +107,7 @@ def rounded(value: Real) -> str:
     return f"{value:.3g}"
 
 
-def _fixed(value: Real, decimals: int) -> str:
+def _fixed(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 

@@ -64,8 +64,8 @@ class Study:
             bounds = np.array([_t_interval(fixed, level), _t_interval(free, min(1.0, 5 * level))])
             low, high = sorted(sign * bound for bound in (bounds[:, 0].min(), bounds[:, 1].max()))
             wins = (free < 0).mean() + 0.5 * (free == 0).mean()
-            rows[b] = {"difference": sign * free.mean(), "low": low, "high": high, "p": raw, "p_adjusted": corrected}
-            rows[b] |= {"leader_wins": wins, "num_seeds": len(free)}
+            rows[b] = {"difference": sign * free.mean(), "difference_low": low, "difference_high": high}
+            rows[b] |= {"p": raw, "p_adjusted": corrected, "leader_wins": wins, "num_seeds": len(free)}
         return leader, rows
 
     def _p(self, fixed, free):
@@ -138,8 +138,7 @@ class Study:
 
     def _of_samples(self, entry, chosen):
         last = self.table[(self.table["metric"] == self.metric) & (self.table["step"] == self.steps[-1])]
-        _, penalty, rate = chosen
-        values = last.query("loss == @entry and penalty == @penalty and learning_rate == @rate")["value"]
+        values = last.set_index(["loss", "penalty", "learning_rate"])["value"].loc[[chosen]]
         by_cost = values.iloc[np.argsort(self.cost(values).to_numpy(), kind="stable")].to_list()
         places = {"best": by_cost[0], "median": by_cost[len(by_cost) // 2], "worst": by_cost[-1]}
         return {f"samples/{entry}/{place}": value for place, value in places.items()}

@@ -5,7 +5,19 @@ import pandas as pd
 
 from genloss_jax.ablation import statistics
 from genloss_jax.ablation.measured import Measured, difference_of, failure_rates, named, ordered, setting, short
-from genloss_jax.ablation.tables import Cell, Number, Real, Row, Table, count, interval, number, probability, rounded, share
+from genloss_jax.ablation.tables import (
+    Cell,
+    Number,
+    Real,
+    Row,
+    Table,
+    count,
+    interval,
+    number,
+    probability,
+    rounded,
+    share,
+)
 from genloss_jax.metrics.statistics import STANDARD_ERROR
 
 
@@ -184,9 +196,9 @@ def floor(measured: Measured, metric: str) -> Cell:
     floors = measured.results.study["floors"]
     if metric not in floors:
         return ("unknown",)
-    error = floors.get(metric + STANDARD_ERROR, np.nan)
+    error = float(floors.get(metric + STANDARD_ERROR, np.nan))
     value = number(metric, floors[metric])
-    return (value,) if np.isnan(error) else (value, " ± ", Number(f"{metric}_standard_error", float(error), f"{error:.2g}"))
+    return (value,) if np.isnan(error) else (value, " ± ", Number(metric + STANDARD_ERROR, error, f"{error:.2g}"))
 
 
 def duration(seconds: Real) -> str:

@@ -35,7 +35,7 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 @_styled
-def leaderboard(measured: Measured, width: float) -> Figure:
+def leaderboard(measured: Measured, width: int) -> Figure:
     """Draw each entry's score with its interval, every seed behind it, and the floor."""
     standings = measured.standings
     figure, axes = _rows([str(entry) for entry in standings.index], width)
@@ -50,7 +50,7 @@ def leaderboard(measured: Measured, width: float) -> Figure:
 
 
 @_styled
-def differences(measured: Measured, width: float) -> Figure:
+def differences(measured: Measured, width: int) -> Figure:
     """Draw by how much the leader differs from each other entry, with corrected intervals."""
     rows = measured.verdict.comparisons
     figure, axes = _rows([str(entry) for entry in rows["b"]], width)
@@ -62,7 +62,7 @@ def differences(measured: Measured, width: float) -> Figure:
 
 
 @_styled
-def curves(measured: Measured, width: float) -> Figure:
+def curves(measured: Measured, width: int) -> Figure:
     """Draw scores over the budget with bands, the floor, and below them who led when."""
     shown = highlighted(measured)
     figure = _svg.new(width, 400 if width >= _NARROW else 440)
@@ -143,7 +143,7 @@ def limits(measured: Measured) -> tuple[float, float]:
 
 
 @_styled
-def failures(measured: Measured, width: float) -> Figure:
+def failures(measured: Measured, width: int) -> Figure:
     """Draw the share of each entry's members that failed, by the term that was first not finite."""
     shares = failure_shares(measured)
     shares = shares[shares.sum(axis=1) > 0]
@@ -170,7 +170,7 @@ def failure_shares(measured: Measured) -> pd.DataFrame:
     return counts.reindex(measured.entries, fill_value=0).div(sizes.reindex(measured.entries), axis=0)
 
 
-def _rows(labels: Sequence[str], width: float) -> tuple[Figure, Axes]:
+def _rows(labels: Sequence[str], width: int) -> tuple[Figure, Axes]:
     """Open axes with a labelled row for each name, the first on top."""
     narrow = width < _NARROW
     figure = _svg.new(width, (34 if narrow else 24) * len(labels) + 110)

@@ -101,10 +101,13 @@ def _drawn(measured: Measured) -> dict[str, dict[str, Markup]]:
     """Draw each figure for wide and for narrow pages."""
     titles = {
         "leaderboard": f"Leaderboard by {measured.metric}: {measured.verdict.sentence}",
-        "differences": f"Differences of {measured.verdict.leader} from each other {measured.entry}, with intervals",
         "curves": f"{measured.metric} of each {measured.entry} over training steps",
-        "failures": f"Share of the members of each {measured.entry} that failed, by cause",
     }
+    if len(measured.verdict.comparisons):
+        leader = measured.verdict.leader
+        titles["differences"] = f"Differences of {leader} from each other {measured.entry}, with intervals"
+    if len(measured.failures):
+        titles["failures"] = f"Share of the members of each {measured.entry} that failed, by cause"
     return {
         name: {
             size: _inline(getattr(_figures, name)(measured, width), f"{name}-{size}", title)
@@ -167,6 +170,6 @@ def _markdown(measured: Measured, picture: str) -> str:
     if len(metrics.header) > 1:
         parts += ["## All other metrics", metrics.markdown()]
     parts += ["## Failures", failed.markdown() if failed.rows else "No member failed."]
-    first = _commands(measured)[str(measured.verdict.leader)][:1]
-    parts += ["## Reproduce", f"The first seed of {measured.verdict.leader}:", "\n".join(["```bash", *first, "```"])]
+    entry, commands = next(iter(_commands(measured).items()))
+    parts += ["## Reproduce", f"The first seed of {entry}:", "\n".join(["```bash", *commands[:1], "```"])]
     return "\n\n".join(part for part in parts if part) + "\n"

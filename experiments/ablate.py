@@ -15,7 +15,7 @@ from ml_collections import ConfigDict, config_flags
 from experiments import command
 from genloss_jax import training
 from genloss_jax._names import unknown
-from genloss_jax.ablation import grid, results, study
+from genloss_jax.ablation import grid, report, results, statistics, study
 
 CONFIGS = Path("configs")
 
@@ -45,7 +45,11 @@ def run(settings: Any, workdir: str | Path, *, chunk: int = 0, dry_run: bool = F
             done += stop.advanced
             failed = f", {stop.failed} failed" if stop.failed else ""
             progress.show(done, stop.advanced / stop.seconds, f"{stop.chunk.name} step {stop.step}{failed}")
-    return study.collect(prepared, workdir)
+    found = results.load(workdir)
+    pages = report.write(found, Path(workdir) / "report")
+    print(statistics.verdict_of(found).sentence)
+    print(f"report: {pages.html}")
+    return found
 
 
 def loader(variant: str) -> grid.Load:

@@ -34,14 +34,26 @@ def interval(low: float, high: float, scale: str = "log") -> ConfigDict:
 
 
 def finish(study: ConfigDict, variant: str) -> ConfigDict:
-    """Apply the variant named after the config's colon, and lock the study: smoke keeps two values of each axis."""
+    """Apply the variant named after the config's colon, and lock the study.
+
+    smoke keeps two values of each listed axis, and leaves the size of the bases, two steps of small networks, as it is.
+    """
     if variant not in ("", "smoke"):
         raise ValueError(f"unknown variant {variant!r} after the config's colon; valid: 'smoke'")
     if variant == "smoke":
         study.variant = variant
-        study.overrides = ConfigDict()
+        for name in ("training", "networks", "data.batch_size"):
+            _remove(study.overrides, *name.split("."))
         study.search.num_draws = min(study.search.num_draws, 2)
         for name, values in study.axes.items():
             if isinstance(values, tuple):
                 study.axes[name] = values[:2]
+        study.num_kept_samples = min(study.num_kept_samples, 8)
     return study.lock()
+
+
+def _remove(overrides: ConfigDict, first: str, *rest: str) -> None:
+    if first in overrides and rest:
+        _remove(overrides[first], *rest)
+    elif first in overrides:
+        del overrides[first]

@@ -1,11 +1,13 @@
 """A study end to end: planned, trained, written down, killed and gone on with."""
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ import pytest
 
 from configs.ablations import base
 from experiments import ablate, train
-from genloss_jax.ablation import study
+from genloss_jax.ablation import grid, study
 
 AXES = {"loss": ("hinge", "minimax"), "learning_rate": (1e-3, 1e-4), "seed": (0, 1)}
 
@@ -152,3 +154,27 @@ def test_a_killed_study_goes_on_and_gives_the_same_table(finished, tmp_path):
     alone = tmp_path / "again"
     assert ablate.run(settings(), alone, chunk=2) is not None
     assert (alone / "table.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+
+
+STUDIES = sorted(path.stem for path in Path("configs/ablations").glob("*.py") if path.stem != "base")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_can_be_planned(name):
+    for variant in ("", "smoke"):
+        own = importlib.import_module(f"configs.ablations.{name}").get_config(variant)
+        assert own.is_locked and own.name == name and own.title
+        members = grid.members(own, ablate.loader(own.variant))
+        assert len(members) >= 2
+        assert own.compare in members[0].coordinates
+    source = (Path("configs/ablations") / f"{name}.py").read_text()
+    assert f"python -m experiments.ablate --config=configs/ablations/{name}.py --workdir=runs/{name}" in source
+    assert len(source[source.index("def get_config") :].splitlines()) <= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_runs_to_its_report(name, tmp_path):
+    found = ablate.run(importlib.import_module(f"configs.ablations.{name}").get_config("smoke"), tmp_path, chunk=4)
+    assert found is not None and len(found.members) == found.study["num_members"]
+    assert (tmp_path / "report" / "report.html").stat().st_size > 10_000

@@ -27,13 +27,13 @@ def get_config(variant: str = ""):
     study.base = "gan_ring"
     study.overrides.data = {"name": "eight_gaussians", "batch_size": 256}
     study.overrides.training = {
-        "total_steps": 5000,
-        "evaluate_every_steps": 5000,
-        "checkpoint_every_steps": 5000,
+        "total_steps": 3000,
+        "evaluate_every_steps": 3000,
+        "checkpoint_every_steps": 3000,
         "steps_per_dispatch": 100,
     }
     study.axes.family = FAMILIES
-    study.axes.seed = tuple(range(5))
+    study.axes.seed = tuple(range(3))
     study.compare = "family"
     study.metric = "sliced_wasserstein_squared_distance"
     return base.finish(study, variant)

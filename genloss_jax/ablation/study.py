@@ -111,7 +111,7 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Ite
         chunk: how many members are trained at once, 0 to choose by a measurement, which is written down.
 
     Yields:
-        Stops; those of chunks that were trained before are not among them.
+        Stops; one for each chunk that was trained before.
 
     Raises:
         ValueError: if the workdir belongs to another study.
@@ -132,7 +132,9 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Ite
                 steps_per_dispatch=_steps_per_dispatch(group),
                 num_kept=study.settings.num_kept_samples,
             ):
-                _append(workdir / TIMING, {"chunk": part.name, "step": stop.step, "seconds": round(stop.seconds, 3)})
+                if stop.seconds:
+                    entry = {"chunk": part.name, "step": stop.step, "seconds": round(stop.seconds, 3)}
+                    _append(workdir / TIMING, entry)
                 yield stop
     collect(study, workdir)
 
@@ -165,7 +167,10 @@ def _placed(study: Study, workdir: Path, chunk: int) -> dict[str, Any]:
     """Read how each group is placed; choose it and write it down where the study begins."""
     path = workdir / PLACEMENT
     if path.is_file():
-        return json.loads(path.read_text())
+        placed = json.loads(path.read_text())
+        if chunk and any(own["chunk"] != chunk for own in placed.values()):
+            raise ValueError(f"chunk is {chunk}, but the study in {workdir} began with other chunks; leave --chunk out")
+        return placed
     placed = {group.name: {"chunk": chunk} if chunk else _chosen(group) for group in study.groups}
     records.write_json(path, placed)
     return placed

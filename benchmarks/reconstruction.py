@@ -67,7 +67,7 @@ def run(
     rows: list[dict[str, Any]] = []
     for name, config in configs.items():
         setup = training.from_config(config)
-        evaluator = examine.evaluator(setup, config)
+        evaluator = training.evaluator(setup, config)
         look = examine.examiner(setup, evaluator, config)
         total_steps = config.training.total_steps
         began = time.perf_counter()

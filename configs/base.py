@@ -37,10 +37,14 @@ def get_config() -> ConfigDict:
     latent.top_dim = 8  # of the level above, in an hvae
     latent.distribution = "normal"  # normal, uniform
 
-    config.loss = "non_saturating"  # python -m genloss_jax.losses.catalog lists them
+    # python -m genloss_jax.losses.catalog lists them. Several joined by "|" share one compiled program, in which the
+    # traced hyper["loss_index"], 0 unless an ablation sets it, chooses: hinge|wasserstein|f_gan_kl
+    config.loss = "non_saturating"
 
     config.penalty = penalty = ConfigDict()  # on the critic
-    penalty.name = "r1"  # one or several, joined by "+": r1+r2
+    # One; or several added, joined by "+": r1+r2; or several that hyper["penalty_index"] chooses from, joined by "|":
+    # r1|wgan_gp|dragan, of r1, r2, wgan_gp, wgan_lp, zero_centered, dragan, wgan_div, max_gradient
+    penalty.name = "r1"
     penalty.weight = 0.0  # 0: no penalty, and no time spent on it
     penalty.every = 1  # steps between evaluations (lazy regularisation)
 

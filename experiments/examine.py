@@ -16,19 +16,6 @@ _SHOWN = {4: 100, 2: 2500}
 Examine = Callable[[training.TrainState], tuple[dict[str, float], np.ndarray]]
 
 
-def evaluator(setup: training.Setup, config: Any) -> metrics.Evaluator:
-    """Choose what to measure of a run: samples by what the data offers, the density and the classes where there are."""
-    objective = setup.objective
-    kind = objective.log_prob_kind if objective.log_prob else ""
-    return metrics.evaluator(
-        setup.dataset,
-        config,
-        log_prob_kind=kind,
-        reconstructs=objective.reconstruct is not None,
-        classifies=objective.class_logits is not None,
-    )
-
-
 def report(values: dict[str, float], evaluator: metrics.Evaluator) -> str:
     """Lay out the values beside their floors, and below them what cannot be true."""
     alarms = evaluator.ruler.alarms(values) if evaluator.ruler else []
@@ -44,23 +31,12 @@ def sampler(setup: training.Setup, num: int) -> Callable[[training.TrainState, j
 def examiner(setup: training.Setup, evaluator: metrics.Evaluator, config: Any) -> Examine:
     """Compile `state -> (metric values, picture)`: the same latents each time, so that pictures can be compared."""
     sample = sampler(setup, evaluator.num_samples)
-    log_prob, reconstruct, class_logits = (
-        None if function is None else jax.jit(function)
-        for function in (setup.objective.log_prob, setup.objective.reconstruct, setup.objective.class_logits)
-    )
+    measure = training.measurer(setup, evaluator, config)
     real = _held_out(setup)
 
     def examine(state):
         samples = np.asarray(sample(state, jax.random.key(config.evaluation.seed)))
-        values = evaluator.evaluate(samples)
-        params = training.sampling_params(state)
-        if evaluator.ruler and log_prob:
-            values |= evaluator.ruler.measure(partial(log_prob, params, state.aux))
-        if evaluator.compare and reconstruct:
-            key = jax.random.key(config.evaluation.seed)
-            values |= evaluator.compare(reconstruct(params, state.aux, {"x": evaluator.held_out}, key))
-        if evaluator.examination and class_logits:
-            values |= evaluator.examination.measure(partial(class_logits, params, state.aux))
+        values = measure(training.sampling_params(state), state.aux, samples)
         return values, pictures.picture(samples[: _shown(setup)], real)
 
     return examine

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import examine
 from genloss_jax import metrics, training
 
 
@@ -48,7 +47,7 @@ def load(workdir: str | Path, checkpoint: str = "last") -> Saved:
         raise ValueError(f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it")
     config = ConfigDict(json.loads(path.read_text())).lock()
     setup = training.from_config(config)
-    evaluator = examine.evaluator(setup, config)
+    evaluator = training.evaluator(setup, config)
     template = jax.eval_shape(lambda: setup.state(config.seed))
     with checkpoints_of(workdir, config, evaluator) as checkpoints:
         steps = checkpoints.steps()

@@ -38,7 +38,7 @@ def run(config: Any, workdir: str | Path) -> dict[str, float]:
     """
     workdir = Path(workdir)
     setup = training.from_config(config)
-    evaluator = examine.evaluator(setup, config)
+    evaluator = training.evaluator(setup, config)
     records.describe(workdir, config, growing=_growing(config))
     look = examine.examiner(setup, evaluator, config)
     with training.Preemption() as preemption:

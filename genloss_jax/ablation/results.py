@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from genloss_jax.training import records
+
 TABLE, MEMBERS, STUDY, SAMPLES = "table.csv", "members.csv", "study.json", "samples.npz"
 SEED = "seed"
 """The axis whose values are repetitions of a setting."""
@@ -62,6 +64,29 @@ def load(workdir: PathLike) -> Results:
     _check_columns(TABLE, table, ["study", "group", "member", *axes, "step", "metric", "value"])
     _check_columns(MEMBERS, members, ["member", "group", *axes, "command", "failed_step", "failed_term"])
     return Results(study, table, members, _samples(workdir / SAMPLES))
+
+
+def save(workdir: PathLike, results: Results) -> None:
+    """Write what `load` reads; each file appears whole or not at all.
+
+    Args:
+        workdir: the directory.
+        results: what to write.
+    """
+    workdir = Path(workdir)
+    write_csv(workdir / TABLE, results.table)
+    write_csv(workdir / MEMBERS, results.members)
+    records.write_json(workdir / STUDY, results.study)
+    if results.samples:
+        write_arrays(workdir / SAMPLES, results.samples)
+
+
+def write_arrays(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays; the file appears whole or not at all."""
+    path = Path(path)
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    temporary.replace(path)
 
 
 def read_csv(path: PathLike, axes: Sequence[str]) -> pd.DataFrame:

@@ -34,6 +34,12 @@ def check_positive(name: str, value: object) -> None:
         raise ValueError(f"{name} must be positive; got {value}.")
 
 
+def check_index(index: object, num: int) -> None:
+    """Raise if `index` is a plain number outside [0, num); a traced one passes."""
+    if isinstance(index, int) and not 0 <= index < num:
+        raise ValueError(f"index came as {index}, expected one in [0, {num}).")
+
+
 def squared_norm(vectors: Float[Array, "batch ..."]) -> Float[Array, " batch"]:
     """Sum the squares of each example over all its axes."""
     return jnp.sum(jnp.square(vectors), axis=tuple(range(1, vectors.ndim)))

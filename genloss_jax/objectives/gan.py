@@ -33,6 +33,7 @@ class Turn(NamedTuple):
         real_logits: `[B]`, or `[B, A]` of a distributional critic.
         fake_logits: likewise.
         params: the parameters of the player whose turn it is.
+        hyper: the traced scalars.
     """
 
     key: jax.Array
@@ -45,6 +46,7 @@ class Turn(NamedTuple):
     real_logits: jax.Array
     fake_logits: jax.Array
     params: Any
+    hyper: Hyper
 
 
 class Penalty(NamedTuple):
@@ -205,6 +207,7 @@ def gan(
             real_logits=real_logits,
             fake_logits=fake_logits,
             params=params[player],
+            hyper=hyper,
         )
         return turn, {DISCRIMINATOR: state, GENERATOR: generator_state}
 

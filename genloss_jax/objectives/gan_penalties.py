@@ -1,6 +1,6 @@
 """The penalties that a config may name, as terms of the game."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,10 +9,16 @@ import jax.numpy as jnp
 from genloss_jax._names import look_up
 from genloss_jax.losses import penalties
 from genloss_jax.objectives.gan import Penalty, Turn, stateless
+from genloss_jax.objectives.objective import hyper_value
 
 # How fast the running averages of lecam and path_length forget: the values of their papers' code.
 LECAM_DECAY = 0.99
 PATH_LENGTH_DECAY = 0.99
+
+OR = "|"
+"""Joins names of which a traced index chooses one."""
+SWITCHED = "penalty"
+"""What a penalty is called that is several of which a traced index chooses."""
 
 
 def _lecam(turn: Turn, averages: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
@@ -83,14 +89,38 @@ def balanced_consistency(augment_fn: Callable[..., jax.Array]) -> Penalty:
     return stateless(apply)
 
 
-def named(what: str, config: Any, table: Mapping[str, Penalty]) -> dict[str, Penalty]:
+def switched(names: Sequence[str]) -> Penalty:
+    """Make one penalty of several, of which the traced `hyper["penalty_index"]` chooses.
+
+    Args:
+        names: of `penalties.switchable()`, which share one gradient of the critic.
+
+    Raises:
+        ValueError: if a name is not among them.
+    """
+    choose = penalties.switch(names)
+
+    def apply(turn: Turn) -> jax.Array:
+        penalty = choose(hyper_value(turn.hyper, f"{SWITCHED}_index"))
+        return penalty(turn.critic_fn, turn.key, turn.real, turn.fake)
+
+    return stateless(apply)
+
+
+def named(
+    what: str,
+    config: Any,
+    table: Mapping[str, Penalty],
+    switch: Callable[[Sequence[str]], Penalty] | None = None,
+) -> dict[str, Penalty]:
     """Look up the penalties of a config.
 
     Args:
         what: how errors call them.
-        config: `name` holds names joined by "+", or "" for none; `every` the steps between evaluations; a `weight`
-            of 0 switches them off.
+        config: `name` holds names joined by "+", which are added, or "" for none; `every` the steps between
+            evaluations; a `weight` of 0 switches them off.
         table: the penalties to choose from.
+        switch: makes one penalty, called `SWITCHED`, of names joined by "|"; None where they cannot be.
 
     Returns:
         name -> penalty.
@@ -98,6 +128,8 @@ def named(what: str, config: Any, table: Mapping[str, Penalty]) -> dict[str, Pen
     Raises:
         ValueError: if a name is not in the table.
     """
-    names = [name for name in config.name.split("+") if name]
-    terms = {name: look_up(what, name, table)._replace(every=config.every) for name in names}
-    return terms if config.weight else {}
+    if switch is not None and OR in config.name:
+        terms = {SWITCHED: switch(config.name.split(OR))}
+    else:
+        terms = {name: look_up(what, name, table) for name in config.name.split("+") if name}
+    return {name: term._replace(every=config.every) for name, term in terms.items()} if config.weight else {}

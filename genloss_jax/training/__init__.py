@@ -7,6 +7,8 @@ from genloss_jax.training.configured import from_config as from_config
 from genloss_jax.training.finite import NonFiniteError as NonFiniteError
 from genloss_jax.training.loop import Event as Event
 from genloss_jax.training.loop import run as run
+from genloss_jax.training.measure import evaluator as evaluator
+from genloss_jax.training.measure import measurer as measurer
 from genloss_jax.training.preemption import Preemption as Preemption
 from genloss_jax.training.progress import Progress as Progress
 from genloss_jax.training.step import Schedule as Schedule

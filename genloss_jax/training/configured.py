@@ -39,16 +39,17 @@ class Setup(NamedTuple):
         return jax.jit(self.init)(jax.random.key(seed), example, self.hyper)
 
 
-def from_config(config: Any) -> Setup:
+def from_config(config: Any, dataset: data.Dataset | None = None) -> Setup:
     """Build what a config describes.
 
     Args:
         config: see `configs/base.py`.
+        dataset: that of `config.data`, where it is at hand already.
 
     Raises:
         ValueError: if a name is unknown, or options do not fit each other or the data.
     """
-    dataset = data.load(config.data)
+    dataset = data.load(config.data) if dataset is None else dataset
     objective, hyper = objectives.from_config(config, dataset)
     if set(config.players) != set(objective.losses):
         raise ValueError(

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genloss_jax.objectives.objective import Metrics
 from genloss_jax.training.step import TrainState
@@ -106,3 +107,18 @@ def _sound(state: TrainState) -> list[jax.Array]:
         for name, field in state._asdict().items()
     }
     return jax.tree.leaves(TrainState(**checked))
+
+
+def broken_members(states: TrainState) -> list[str | None]:
+    """Name for each of several vmapped members the first array of its state that is broken, as `broken_leaf` does.
+
+    Args:
+        states: leaves `[members, ...]`; `hyper` is not looked at.
+    """
+    states = states._replace(hyper={})
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(states)]
+    sound = np.stack(jax.device_get(_sound_members(states)))
+    return [None if own.all() else paths[int(np.argmin(own))] for own in sound.T]
+
+
+_sound_members = jax.jit(jax.vmap(lambda states: _sound(states)))

@@ -15,7 +15,7 @@ the rest of the run depends on.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -127,7 +127,8 @@ def run(
     if position is not None:
         stream.set_state(position["stream"])
         counts = {name: position[name] for name in counts}
-    num = steps_per_dispatch or _automatic_steps(step, state, stream)
+    platform = next(iter(state.step.devices())).platform
+    num = steps_per_dispatch or automatic_steps(step, state, _first_batch(stream), platform)
     patience = {"skip": max_skips, "ignore": np.iinfo(np.int32).max}.get(on_nonfinite, 1)
     dispatch = _Dispatch(step, patience, needs_skipped=on_nonfinite == "skip")
     rollback = _Rollback(state, checkpoints, max_rollbacks if on_nonfinite == "rollback" else 0)
@@ -140,10 +141,10 @@ def _events(dispatch, rollback, state, stream, total_steps, stop_every, num, cou
     now = _steps_taken(state)
     watch = Watch.start(now, **counts)
     while now < total_steps:
-        goal = min([total_steps, *(now // period * period + period for period in stop_every.values() if period)])
+        goal = next_stop(now, total_steps, stop_every.values())
         dispatch.start_clock()
         metrics = {}
-        for length in _lengths(goal - now, num):
+        for length in lengths(goal - now, num):
             state, watch, metrics = dispatch(state, watch, stream.read(length))
         seen, metrics = jax.device_get((watch, metrics))
         rate = dispatch.stop_clock()
@@ -268,7 +269,13 @@ def _steps_taken(state: TrainState) -> int:
     return int(np.max(jax.device_get(state.step)))
 
 
-def _lengths(steps: int, num: int) -> list[int]:
+def next_stop(now: int, total_steps: int, periods: Iterable[int]) -> int:
+    """Give the next multiple of any period, at most `total_steps`; a period of 0 has none."""
+    return min([total_steps, *(now // period * period + period for period in periods if period)])
+
+
+def lengths(steps: int, num: int) -> list[int]:
+    """Cut a number of steps into dispatches of `num` steps, and of one where that does not divide it."""
     return [num] * (steps // num) + [1] * (steps % num)
 
 
@@ -276,13 +283,25 @@ def _divides(period: int, step: int) -> bool:
     return period > 0 and step % period == 0
 
 
-def _automatic_steps(step: Callable[..., Any], state: TrainState, stream: BatchStream) -> int:
-    if next(iter(state.step.devices())).platform != "cpu":
+def automatic_steps(step: Callable[..., Any], state: TrainState, batch: Batch, platform: str) -> int:
+    """Choose `steps_per_dispatch`.
+
+    Args:
+        step: `(state, batch) -> (state, metrics)`.
+        state: arrays, or their shapes.
+        batch: likewise.
+        platform: "cpu", "gpu" or "tpu".
+    """
+    if platform != "cpu":
         return AUTOMATIC_STEPS
+    return 1 if "conv_general_dilated[" in str(jax.make_jaxpr(step)(state, batch)) else AUTOMATIC_STEPS
+
+
+def _first_batch(stream: BatchStream) -> Batch:
     position = stream.get_state()
     batch = jax.tree.map(lambda leaf: leaf[0], stream.read(1))
     stream.set_state(position)
-    return 1 if "conv_general_dilated[" in str(jax.make_jaxpr(step)(state, batch)) else AUTOMATIC_STEPS
+    return batch
 
 
 def _check(total_steps, stop_every, steps_per_dispatch, on_nonfinite, max_skips, max_rollbacks, checkpoints):

@@ -24,6 +24,7 @@ class Progress:
         self,
         total_steps: int,
         *,
+        unit: str = "step",
         show: Sequence[str] | None = None,
         every_seconds: float = 10.0,
         file: Any = None,
@@ -33,12 +34,14 @@ class Progress:
 
         Args:
             total_steps: where the run ends.
+            unit: what is counted.
             show: names of metrics; None shows each player's loss.
             every_seconds: least time between two lines, where there is no terminal.
             file: a text stream to write to; None is standard error, which keeps standard output for results.
             clock: tells seconds.
         """
         self._total = total_steps
+        self._unit = unit
         self._show = show
         self._every = every_seconds
         self._file = file or sys.stderr
@@ -47,19 +50,34 @@ class Progress:
         self._console = Console(file=self._file)
         if self._console.is_terminal:
             self._bar = Bar(
-                TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
+                TextColumn(unit), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
                 console=self._console, auto_refresh=False,
             )  # fmt: skip
             self._task = self._bar.add_task("compiling", total=total_steps)
             self._bar.start()
 
     def update(self, event: Event) -> None:
-        """Show an event."""
-        words = _words(event, self._total, self._show)
+        """Show an event of a run."""
+        if event.fault is not None:
+            self._line(
+                event.step,
+                f"{event.fault.term} was not finite at step {event.fault.step}: gone back to step {event.step}",
+            )
+            return
+        names = [name for name in event.metrics if name.endswith("/loss")] if self._show is None else self._show
+        words = [f"{name} {_rounded(event.metrics[name])}" for name in names if name in event.metrics]
+        self.show(event.step, event.steps_per_second, "  ".join(words))
+
+    def show(self, done: int, rate: float, words: str) -> None:
+        """Show how much is done, how much of it in a second, and what else there is to say."""
+        left = duration((self._total - done) / rate) if rate > 0 else "?"
+        self._line(done, f"{_rounded(rate)} {self._unit}s/s  {left} left  {words}")
+
+    def _line(self, done: int, words: str) -> None:
         if self._console.is_terminal:
-            self._bar.update(self._task, completed=event.step, description=words, refresh=True)
-        elif self._is_time(event.step):
-            print(f"step {event.step}/{self._total}  {words}", file=self._file, flush=True)
+            self._bar.update(self._task, completed=done, description=words, refresh=True)
+        elif self._is_time(done):
+            print(f"{self._unit} {done}/{self._total}  {words}", file=self._file, flush=True)
 
     def note(self, text: str) -> None:
         """Show a line that stays."""
@@ -87,17 +105,6 @@ class Progress:
             return False
         self._shown_at = now
         return True
-
-
-def _words(event: Event, total_steps: int, show: Sequence[str] | None) -> str:
-    if event.fault is not None:
-        return f"{event.fault.term} was not finite at step {event.fault.step}: gone back to step {event.step}"
-    names = [name for name in event.metrics if name.endswith("/loss")] if show is None else show
-    rate = event.steps_per_second
-    left = duration((total_steps - event.step) / rate) if rate > 0 else "?"
-    words = [f"{_rounded(rate)} steps/s", f"{left} left"]
-    words += [f"{name} {_rounded(event.metrics[name])}" for name in names if name in event.metrics]
-    return "  ".join(words)
 
 
 def duration(seconds: float) -> str:

@@ -209,14 +209,14 @@ def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total
                 f"workdir {directory} holds a run with another config ({', '.join(listed)}); "
                 "give another workdir, or the same config to go on with that run"
             )
-    _write_json(path, config)
+    write_json(path, config)
     now = versions()
     then = _read_json(directory / "versions.json") or now
     for name, (there, here) in differences(then, now).items():
         _log.warning(
             "this run began with %s %s and goes on with %s: results may differ in the last bit", name, there, here
         )
-    _write_json(directory / "versions.json", now)
+    write_json(directory / "versions.json", now)
 
 
 def versions() -> dict[str, Any]:
@@ -237,7 +237,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     Returns:
         Dotted name -> (before, after), for the fields that differ; "nothing" stands where there is no such field.
     """
-    there, here = _flat(before), _flat(after)
+    there, here = flattened(before), flattened(after)
     names = sorted(set(there) | set(here))
     pairs = {name: (there.get(name, "nothing"), here.get(name, "nothing")) for name in names}
     return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
@@ -251,11 +251,12 @@ def _is_budget(name: str, before: Any, after: Any, growing: Sequence[str]) -> bo
     return field in growing and numbers and after >= before
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give the leaves of a nested mapping under their dotted names."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
@@ -320,7 +321,8 @@ def _read_json(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write what JSON can hold, whole or not at all."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
     temporary.replace(path)

@@ -6,7 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from genloss_jax.losses import adversarial
+from configs import gan_ring
+from genloss_jax import training
+from genloss_jax.losses import adversarial, penalties
 from genloss_jax.networks.network import Network, from_function
 from genloss_jax.objectives import Inputs, Penalty, gan, stateless
 from genloss_jax.objectives.gan_penalties import DISCRIMINATOR_PENALTIES, GENERATOR_PENALTIES, balanced_consistency
@@ -255,6 +257,105 @@ def test_six_members_with_their_own_rate_beta_and_head_equal_the_single_runs():
         single = alone(keys()[member], {name: values[member] for name, values in hypers.items()})
         for own, one in zip(jax.tree.leaves(together.params), jax.tree.leaves(single.params), strict=True):
             np.testing.assert_allclose(own[member], one, rtol=1e-5, atol=1e-6)
+
+
+def ring(**fields):
+    """Give a small run on the ring: what a config describes, one batch, and its hyperparameters."""
+    config = gan_ring.get_config("smoke")
+    config.data.batch_size = 16
+    # Where a logit's offset is free, Adam would blow the rounding errors in its gradient up to whole steps.
+    plain = {"optimizer.name": "sgd", "optimizer.learning_rate": 0.05, "training.total_steps": 10}
+    config.update_from_flattened_dict(plain | fields)
+    setup = training.from_config(config)
+    return setup, jax.tree.map(lambda leaf: leaf[0], setup.stream(0).read(1))
+
+
+def ten_steps(setup, batch):
+    """Return a function of the scalars that differ from the config's: parameters and metrics after ten steps."""
+
+    def train(changes):
+        state = setup.init(jax.random.key(5), batch, setup.hyper | changes)
+        state, metrics = jax.lax.scan(lambda state, _: setup.step(state, batch), state, length=10)
+        return state.params, jax.tree.map(lambda values: values[-1], metrics)
+
+    return train
+
+
+COMPARED = ("hinge", "f_gan_kl", "relativistic_average", "softmax")
+
+
+class TestSwitched:
+    """Several losses or penalties in one program, as `config.loss` and `config.penalty.name` join them by "|"."""
+
+    def compare(self, together, member, alone):
+        for all_of_them, one in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(all_of_them[member], one, rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "compared",
+        [
+            pytest.param(("r2", "dragan", "wgan_div"), id="some"),
+            pytest.param(penalties.switchable(), id="all", marks=pytest.mark.slow),
+        ],
+    )
+    def test_each_penalty_equals_the_run_with_it_alone(self, compared):
+        names = penalties.switchable()
+        setup, batch = ring(**{"penalty.name": "|".join(names), "penalty.weight": 0.5})
+        assert (setup.hyper["penalty_weight"], setup.hyper["penalty_index"]) == (0.5, 0)
+        indices = {"penalty_index": jnp.arange(len(names))}
+        together, metrics = jax.jit(jax.vmap(ten_steps(setup, batch)))(indices)
+        for name in compared:
+            member = names.index(name)
+            setup, batch = ring(**{"penalty.name": name, "penalty.weight": 0.5})
+            alone, own = jax.jit(ten_steps(setup, batch))({})
+            self.compare(together, member, alone)
+            np.testing.assert_allclose(
+                metrics["discriminator/penalty"][member], own[f"discriminator/{name}"], rtol=1e-4, atol=1e-6
+            )
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            pytest.param(("wasserstein", *COMPARED), id="some"),
+            pytest.param(adversarial.names(), id="all", marks=pytest.mark.slow),  # half a minute to compile
+        ],
+    )
+    def test_each_loss_equals_the_run_with_it_alone(self, names):
+        setup, batch = ring(loss="|".join(names))
+        assert setup.hyper["loss_index"] == 0
+        together, _ = jax.jit(jax.vmap(ten_steps(setup, batch)))({"loss_index": jnp.arange(len(names))})
+        # Values and slopes of all heads are compared in tests/losses/test_adversarial_regressions.py.
+        for name in COMPARED:
+            setup, batch = ring(loss=name)
+            assert "loss_index" not in setup.hyper
+            self.compare(together, names.index(name), jax.jit(ten_steps(setup, batch))({})[0])
+
+    def test_losses_and_lazy_penalties_are_switched_together_and_the_weight_is_annealed(self):
+        fields = {"penalty.weight": 0.5, "penalty.every": 4, "schedule.anneal.penalty_weight.shape": "linear"}
+        setup, batch = ring(loss="hinge|wasserstein", **fields, **{"penalty.name": "r1|dragan"})
+        together, _ = jax.jit(jax.vmap(ten_steps(setup, batch)))(
+            {"loss_index": jnp.array([1]), "penalty_index": jnp.array([1])}
+        )
+        setup, batch = ring(loss="wasserstein", **fields, **{"penalty.name": "dragan"})
+        self.compare(together, 0, jax.jit(ten_steps(setup, batch))({})[0])
+
+    def test_a_weight_of_zero_is_no_penalty(self):
+        assert "penalty_index" not in ring(**{"penalty.name": "r1|wgan_gp"})[0].hyper
+
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            ("loss", "hinge|began", r"config\.loss 'hinge\|began' joins 'began' with others.*can only stand alone"),
+            ("loss", "realness|multi_hinge", "joins 'realness' with others"),
+            ("loss", "hinge|wassertein", "did you mean 'wasserstein'"),
+            ("penalty.name", "r1|lecam", "unknown penalty on one gradient of the critic 'lecam'.*'dragan'"),
+            ("penalty.name", "wgan_gp|r1+r2", r"on one gradient of the critic 'r1\+r2'; did you mean"),
+            ("generator_penalty.name", "path_length|mode_seeking", r"unknown generator penalty 'path_length\|mode"),
+        ],
+    )
+    def test_what_cannot_be_switched_is_one_clear_error(self, field, value, message):
+        with pytest.raises(ValueError, match=message):
+            ring(**{field: value, "penalty.weight": 0.5})
 
 
 class TestErrors:

@@ -181,7 +181,11 @@ def other_metrics(measured: Measured) -> Table:
     rows = [
         Row(
             str(entry),
-            tuple(interval(name, *means[name].loc[entry, ["mean", "low", "high"]]) for name in names),
+            # Families may have metrics of their own.
+            tuple(
+                interval(name, *means[name].loc[entry, ["mean", "low", "high"]]) if entry in means[name].index else ("",)
+                for name in names
+            ),
         )
         for entry in measured.entries
     ]

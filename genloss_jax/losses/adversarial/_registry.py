@@ -7,6 +7,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from genloss_jax._names import look_up
+from genloss_jax.losses._shared import check_index
 from genloss_jax.losses.adversarial import _batchwise, _energy, _fgan, _pointwise, _relativistic, _wide
 from genloss_jax.losses.adversarial._head import AdversarialLoss
 
@@ -99,8 +100,7 @@ def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
         raise ValueError("names came empty, expected at least one name of an adversarial loss.")
 
     def choose(index: ArrayLike) -> AdversarialLoss:
-        if isinstance(index, int) and not 0 <= index < len(losses):
-            raise ValueError(f"index came as {index}, expected one in [0, {len(losses)}).")
+        check_index(index, len(losses))
 
         def discriminator(real_logits: ArrayLike, fake_logits: ArrayLike) -> Array:
             return jax.lax.switch(index, [loss.discriminator for loss in losses], real_logits, fake_logits)

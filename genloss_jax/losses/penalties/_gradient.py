@@ -1,64 +1,19 @@
-"""Penalties on the gradient of a critic with respect to its input."""
+"""Penalties on the gradient of a critic at one point per example."""
 
-from collections.abc import Callable
-
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genloss_jax.losses._shared import (
-    Scalar,
-    check_examples,
-    check_positive,
-    normal_like,
-    per_example,
-    root,
-    squared_norm,
+from genloss_jax.losses._shared import Scalar, check_examples
+from genloss_jax.losses.penalties._input_gradient import (
+    CriticFn,
+    divergence,
+    half,
+    interpolate,
+    largest,
+    perturb,
+    power_of_excess,
+    square,
+    squared_gradient_norm,
 )
-
-CriticFn = Callable[[Float[Array, "batch ..."]], Float[Array, " batch"]]
-"""Maps a batch of points to one logit per example."""
-
-
-def _logits_and_input_gradients(
-    critic_fn: CriticFn, points: Float[Array, "batch *event"]
-) -> tuple[Float[Array, " batch"], Float[Array, "batch *event"]]:
-    """Evaluate a critic and the pull-back of ones to its input.
-
-    Where logit i depends on example i alone, which is what the theory of these penalties covers, row i is ∇D(x_i).
-    Unlike a `vmap` over batches of one, the pull-back also serves critics that close over labels, and does not turn
-    batch normalisation or minibatch statistics into constants. For a critic that couples its batch, row i is the
-    gradient of the summed logits, as in the code that was published with StyleGAN2.
-    """
-    check_examples(points=points)
-    logits, pull_back = jax.vjp(critic_fn, points)
-    _check_critic(points, logits)
-    (gradients,) = pull_back(jnp.ones_like(logits))
-    return logits, gradients
-
-
-def _check_critic(points: Float[Array, "batch *event"], logits: object) -> None:
-    """Raise unless `logits`, which a critic returned for `points`, are one array of shape `[B]`."""
-    returned = getattr(logits, "shape", type(logits).__name__)
-    if returned != points.shape[:1]:
-        raise ValueError(
-            f"critic_fn must map points of shape {points.shape} to one logit per example, shape {points.shape[:1]}; "
-            f"it returned {returned}."
-        )
-
-
-def _squared_gradient_norm(critic_fn: CriticFn, points: Float[Array, "batch *event"]) -> Float[Array, " batch"]:
-    """Return ‖∇D(x)‖² per example, one norm over all axes."""
-    return squared_norm(_logits_and_input_gradients(critic_fn, points)[1])
-
-
-def _interpolate(
-    key: PRNGKeyArray, real: Float[Array, "batch *event"], fake: Float[Array, "batch *event"]
-) -> Float[Array, "batch *event"]:
-    """Draw α ~ U[0, 1) once per example and return α·real + (1 − α)·fake."""
-    check_examples(real=real, fake=fake)
-    alpha = jax.random.uniform(key, real.shape[:1], real.dtype).reshape((-1,) + (1,) * (real.ndim - 1))
-    return alpha * real + (1 - alpha) * fake
 
 
 def gradient_norm_penalty(
@@ -93,16 +48,8 @@ def gradient_norm_penalty(
     References:
         The common form of Gulrajani et al. 2017, Petzka et al. 2018, Mescheder et al. 2018 and Wu et al. 2018.
     """
-    if power < 1:
-        raise ValueError(f"power must be at least 1; got {power}.")
-    squared = _squared_gradient_norm(critic_fn, points)
-    excess = root(squared) - center
-    if one_sided:
-        excess = jax.nn.relu(excess)
-    if power % 2 == 0:
-        # The norm has a kink at zero; its even powers have none.
-        return jnp.where(center == 0, squared ** int(power // 2), excess ** int(power))
-    return jnp.abs(excess) ** power
+    shape = power_of_excess(center=center, one_sided=one_sided, power=power)
+    return shape(squared_gradient_norm(critic_fn, points))
 
 
 def wgan_gp_penalty(
@@ -134,7 +81,7 @@ def wgan_gp_penalty(
     References:
         Gulrajani et al. 2017, Improved Training of Wasserstein GANs, Eq. 3.
     """
-    return gradient_norm_penalty(critic_fn, _interpolate(key, real, fake), center=center)
+    return gradient_norm_penalty(critic_fn, interpolate(key, real, fake), center=center)
 
 
 def wgan_lp_penalty(
@@ -165,7 +112,7 @@ def wgan_lp_penalty(
     References:
         Petzka et al. 2018, On the Regularization of Wasserstein GANs.
     """
-    return gradient_norm_penalty(critic_fn, _interpolate(key, real, fake), center=center, one_sided=True)
+    return gradient_norm_penalty(critic_fn, interpolate(key, real, fake), center=center, one_sided=True)
 
 
 def zero_centered_penalty(
@@ -193,7 +140,7 @@ def zero_centered_penalty(
     References:
         Thanh-Tung et al. 2019, Improving Generalization and Stability of Generative Adversarial Networks.
     """
-    return _squared_gradient_norm(critic_fn, _interpolate(key, real, fake))
+    return square(squared_gradient_norm(critic_fn, interpolate(key, real, fake)))
 
 
 def r1_penalty(critic_fn: CriticFn, real: Float[Array, "batch *event"]) -> Float[Array, " batch"]:
@@ -216,7 +163,7 @@ def r1_penalty(critic_fn: CriticFn, real: Float[Array, "batch *event"]) -> Float
         Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, section 4.
     """
     check_examples(real=real)
-    return 0.5 * _squared_gradient_norm(critic_fn, real)
+    return half(squared_gradient_norm(critic_fn, real))
 
 
 def r2_penalty(critic_fn: CriticFn, fake: Float[Array, "batch *event"]) -> Float[Array, " batch"]:
@@ -238,7 +185,7 @@ def r2_penalty(critic_fn: CriticFn, fake: Float[Array, "batch *event"]) -> Float
         Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, section 4.
     """
     check_examples(fake=fake)
-    return 0.5 * _squared_gradient_norm(critic_fn, fake)
+    return half(squared_gradient_norm(critic_fn, fake))
 
 
 def dragan_penalty(
@@ -271,11 +218,7 @@ def dragan_penalty(
     References:
         Kodali et al. 2017, On Convergence and Stability of GANs.
     """
-    check_examples(real=real)
-    uniform = jax.random.uniform(key, (real.size,), real.dtype, minval=-1.0).reshape(real.shape)
-    # The spread of the data sets a length; it is no route for gradients, and its root has none at equal examples.
-    spread = jax.lax.stop_gradient(jnp.std(real))
-    return gradient_norm_penalty(critic_fn, real + noise_scale * spread * uniform, center=center)
+    return gradient_norm_penalty(critic_fn, perturb(key, real, noise_scale=noise_scale), center=center)
 
 
 def wgan_div_penalty(
@@ -310,7 +253,8 @@ def wgan_div_penalty(
     References:
         Wu et al. 2018, Wasserstein Divergence for GANs.
     """
-    return coefficient * gradient_norm_penalty(critic_fn, _interpolate(key, real, fake), center=0.0, power=power)
+    shape = divergence(coefficient=coefficient, power=power)
+    return shape(squared_gradient_norm(critic_fn, interpolate(key, real, fake)))
 
 
 def max_gradient_penalty(
@@ -339,70 +283,4 @@ def max_gradient_penalty(
     References:
         Zhou et al. 2019, Lipschitz Generative Adversarial Nets.
     """
-    squared = _squared_gradient_norm(critic_fn, _interpolate(key, real, fake))
-    return per_example(jnp.max(squared), squared)
-
-
-def approximate_r1_penalty(
-    critic_fn: CriticFn, key: PRNGKeyArray, real: Float[Array, "batch *event"], *, sigma: Scalar
-) -> Float[Array, " batch"]:
-    """Estimate `r1_penalty` from one finite difference, without a second derivative.
-
-    `½ ((D(x + σε) − D(x)) / σ)²`, `ε ~ N(0, I)`. Its expectation is `½‖∇D(x)‖²` for a linear critic at every σ, and for
-    a smooth one in the limit σ → 0; one draw scatters around it. The published penalty is `(D(x + σε) − D(x))²`,
-    which is 2σ² times this one: a published weight λ is `2σ²λ` here. In float32 the difference loses about
-    `1e-7·|D|/σ`, so σ must not be tiny.
-
-    Args:
-        critic_fn: maps points `[B, ...]` to logits `[B]`; called twice.
-        key: draws ε.
-        real: examples `[B, ...]`.
-        sigma: standard deviation of the perturbation, positive.
-
-    Returns:
-        `[B]`, squared critic gradient.
-
-    Raises:
-        ValueError: if `real` is not floating, `critic_fn` does not return `[B]`, or `sigma` is not positive.
-
-    References:
-        Lin et al. 2025, Diffusion Adversarial Post-Training for One-Step Video Generation.
-    """
-    check_examples(real=real)
-    check_positive("sigma", sigma)
-    logits = critic_fn(real)
-    _check_critic(real, logits)
-    perturbed_logits = critic_fn(real + sigma * normal_like(key, real))
-    return 0.5 * jnp.square((perturbed_logits - logits) / sigma)
-
-
-def roth_penalty(
-    critic_fn: CriticFn, real: Float[Array, "batch *event"], fake: Float[Array, "batch *event"]
-) -> Float[Array, " batch"]:
-    """Ask for a flat critic where it is not sure, as training on noisy examples would.
-
-    `½ ((1 − σ(D(x)))² ‖∇D(x)‖² + σ(D(x̃))² ‖∇D(x̃)‖²)`, the Jensen-Shannon regulariser on logits. Includes the ½: the
-    training term is `gamma * roth_penalty(...)` with the paper's γ, the variance of the noise it stands for. Gradients
-    flow through the weights σ(D) too. The i-th value pairs the i-th real with the i-th fake example.
-
-    Args:
-        critic_fn: maps points `[B, ...]` to logits `[B]`.
-        real: examples `[B, ...]`.
-        fake: generated examples of the same shape.
-
-    Returns:
-        `[B]`, squared critic gradient.
-
-    Raises:
-        ValueError: if `real` and `fake` differ in shape, are not floating, or `critic_fn` does not return `[B]`.
-
-    References:
-        Roth et al. 2017, Stabilizing Training of Generative Adversarial Networks through Regularization.
-    """
-    check_examples(real=real, fake=fake)
-    real_logits, real_gradients = _logits_and_input_gradients(critic_fn, real)
-    fake_logits, fake_gradients = _logits_and_input_gradients(critic_fn, fake)
-    # 1 − σ(a) = σ(−a)
-    real_term = jnp.square(jax.nn.sigmoid(-real_logits)) * squared_norm(real_gradients)
-    fake_term = jnp.square(jax.nn.sigmoid(fake_logits)) * squared_norm(fake_gradients)
-    return 0.5 * (real_term + fake_term)
+    return largest(squared_gradient_norm(critic_fn, interpolate(key, real, fake)))

@@ -1,6 +1,6 @@
 """From a config to an objective: one builder for each family."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from genloss_jax import data
@@ -18,7 +18,7 @@ from genloss_jax.objectives.configured import (
 )
 from genloss_jax.objectives.objective import Objective
 
-Build = Callable[[Any, data.Dataset], tuple[Objective, dict[str, float]]]
+Build = Callable[[Any, data.Dataset], tuple[Objective, Mapping[str, float | int]]]
 
 FAMILIES: dict[str, Build] = {
     "adversarial_autoencoder": _adversarial_autoencoder.build,
@@ -33,7 +33,7 @@ FAMILIES: dict[str, Build] = {
 }
 
 
-def from_config(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
+def from_config(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float | int]]:
     """Build the objective that a config describes.
 
     Args:
@@ -46,4 +46,5 @@ def from_config(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str
     Raises:
         ValueError: if a name is unknown or the options do not fit each other or the data.
     """
-    return look_up("family", config.family, FAMILIES)(config, dataset)
+    objective, hyper = look_up("family", config.family, FAMILIES)(config, dataset)
+    return objective, dict(hyper)

@@ -1,0 +1,59 @@
+"""Every field of every study, once. A study trains variants of a config and compares the values of one axis."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Give the defaults: one member."""
+    study = ConfigDict()
+    study.name = ""
+    study.title = ""
+    study.modality = "plane"  # plane, image, ...: what experiments.advise asks for
+
+    study.base = "gan_ring"  # name of a config in configs/
+    study.variant = ""  # of the bases: "" or smoke
+    study.overrides = ConfigDict()  # of fields of every member's config
+    # Axis -> values of a field, labels with the overrides that they stand for, or a range {low, high, scale}.
+    study.axes = ConfigDict()
+    study.members = ()  # points {axis: value} in place of a full product; they are combined with the axes
+
+    study.search = search = ConfigDict()  # how ranges are covered
+    search.name = "quasi_random"  # quasi_random, random
+    search.num_draws = 0  # points in the ranges, the same for every combination of the other axes
+    search.seed = 0
+
+    study.compare = "loss"  # the axis whose values are compared
+    study.metric = ""  # by which they are; "": the protocol's own
+    study.num_kept_samples = 256  # of each member, for pictures
+    return study
+
+
+def interval(low: float, high: float, scale: str = "log") -> ConfigDict:
+    """Give an axis that is searched rather than listed."""
+    return ConfigDict({"low": low, "high": high, "scale": scale})
+
+
+def finish(study: ConfigDict, variant: str) -> ConfigDict:
+    """Apply the variant named after the config's colon, and lock the study.
+
+    smoke keeps two values of each listed axis, and leaves the size of the bases, two steps of small networks, as it is.
+    """
+    if variant not in ("", "smoke"):
+        raise ValueError(f"unknown variant {variant!r} after the config's colon; valid: 'smoke'")
+    if variant == "smoke":
+        study.variant = variant
+        for name in ("training", "networks", "data.batch_size"):
+            _remove(study.overrides, *name.split("."))
+        study.search.num_draws = min(study.search.num_draws, 2)
+        for name, values in study.axes.items():
+            if isinstance(values, tuple):
+                study.axes[name] = values[:2]
+        study.num_kept_samples = min(study.num_kept_samples, 8)
+    return study.lock()
+
+
+def _remove(overrides: ConfigDict, first: str, *rest: str) -> None:
+    if first in overrides and rest:
+        _remove(overrides[first], *rest)
+    elif first in overrides:
+        del overrides[first]

@@ -1,0 +1,30 @@
+"""Which adversarial loss for a DCGAN on handwritten digits?
+
+python -m experiments.ablate --config=configs/ablations/digits_losses.py --workdir=runs/digits_losses
+"""
+
+from configs.ablations import base
+
+
+def get_config(variant: str = ""):
+    study = base.get_config()
+    study.name = "digits_losses"
+    study.title = "Adversarial losses of a DCGAN on handwritten digits"
+    study.modality = "image"
+    study.base = "gan_digits"
+    study.overrides.training = {"total_steps": 2000, "evaluate_every_steps": 500, "checkpoint_every_steps": 1000}
+    study.axes.loss = (
+        "non_saturating",
+        "least_squares",
+        "wasserstein",
+        "hinge",
+        "relativistic_paired",
+        "relativistic_average",
+    )
+    study.axes.penalty = {
+        "none": {"penalty": {"name": ""}},
+        "r1": {"penalty": {"name": "r1", "weight": 1.0}},
+    }
+    study.axes.seed = tuple(range(3))
+    study.num_kept_samples = 16
+    return base.finish(study, variant)

@@ -1,0 +1,89 @@
+"""Train the members of a study together: `python -m experiments.ablate --config=configs/ablations/ring.py`.
+
+Prints the plan, trains group by group, and ends with the verdict, a table and a report that opens offline. A study can
+be killed at any moment; the same command goes on with it and gives the same table.
+"""
+
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from experiments import command
+from genloss_jax import training
+from genloss_jax._names import unknown
+from genloss_jax.ablation import grid, report, results, statistics, study
+
+CONFIGS = Path("configs")
+
+
+def run(settings: Any, workdir: str | Path, *, chunk: int = 0, dry_run: bool = False) -> results.Results | None:
+    """Train a study to the end, from where it was interrupted if it was.
+
+    Args:
+        settings: see `configs/ablations/base.py`.
+        workdir: directory of the study.
+        chunk: members trained at once; 0 chooses by a measurement.
+        dry_run: print the plan and stop.
+
+    Returns:
+        What came of it; None after a dry run.
+
+    Raises:
+        ValueError: if the study does not hold together, or the workdir belongs to another one.
+    """
+    prepared = study.prepare(settings, loader(settings.variant), chunk=chunk)
+    print(study.describe(prepared), flush=True)
+    if dry_run:
+        return None
+    done = 0
+    with training.Progress(prepared.member_steps, unit="member-step") as progress:
+        for stop in study.run(prepared, workdir, chunk=chunk):
+            done += stop.advanced
+            failed = f", {stop.failed} failed" if stop.failed else ""
+            progress.show(done, stop.advanced / stop.seconds, f"{stop.chunk.name} step {stop.step}{failed}")
+    found = results.load(workdir)
+    pages = report.write(found, Path(workdir) / "report")
+    print(statistics.verdict_of(found).sentence)
+    print(f"report: {pages.html}")
+    return found
+
+
+def loader(variant: str) -> grid.Load:
+    """Give `name -> config` for the files in configs/."""
+
+    @cache
+    def load(name: str) -> ConfigDict:
+        if not (CONFIGS / f"{name}.py").is_file():
+            raise unknown("base config", name, [path.stem for path in CONFIGS.glob("*.py")])
+        return importlib.import_module(f"{CONFIGS}.{name}").get_config(variant)
+
+    return load
+
+
+def define_flags() -> None:
+    """Define what the command line takes."""
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "The study: a file such as configs/ablations/ring.py (append :smoke for a quick look). Its fields are flags "
+        "too: --config.overrides.training.total_steps=1000",
+    )
+    flags.DEFINE_string("workdir", None, "Where the study lives. An existing one is gone on with.")
+    flags.DEFINE_integer("chunk", 0, "Members trained at once; 0 measures several sizes and takes the fastest.", 0)
+    flags.DEFINE_bool("dry_run", False, "Print the plan, and stop.")
+
+
+def main(values: flags.FlagValues) -> None:
+    """Train what the flags say."""
+    if values.config is None:
+        raise ValueError("--config is missing; try --config=configs/ablations/ring.py")
+    workdir = "" if values.dry_run else command.workdir(values)
+    run(values.config, workdir, chunk=values.chunk, dry_run=values.dry_run)
+
+
+if __name__ == "__main__":
+    command.start(main, define_flags)

@@ -1,0 +1,360 @@
+"""Train the members of a group together: `init` and `step` of a single run, under `vmap`.
+
+Members go in chunks, one after the other, because many at once fall out of the cache. A chunk is a run of its own: it
+is recorded, checkpointed and resumed as one, and what it records does not depend on where it was interrupted.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genloss_jax import metrics, training
+from genloss_jax.ablation.planning import Group
+from genloss_jax.ablation.results import write_arrays
+from genloss_jax.objectives.objective import Batch, num_examples
+from genloss_jax.training import TrainState, records
+from genloss_jax.training.finite import Watch, broken_members
+from genloss_jax.training.loop import lengths, next_stop
+
+_TRAINED = ("params", "opt_state", "aux", "ema")
+
+
+class Chunk(NamedTuple):
+    """Members of a group that are trained at once.
+
+    Attributes:
+        name: the group's, and the chunk's number in it.
+        members: which of the group's members.
+        size: how many are computed; above `len(members)` the last is repeated.
+    """
+
+    name: str
+    members: tuple[int, ...]
+    size: int
+
+    @property
+    def filled(self) -> list[int]:
+        """Give the members, the last of them repeated up to the size."""
+        return [*self.members, *[self.members[-1]] * (self.size - len(self.members))]
+
+
+class Cut(NamedTuple):
+    """A group in chunks.
+
+    Attributes:
+        chunks: all of one size.
+        mixed: whether the members of a chunk take different branches of the program.
+    """
+
+    chunks: tuple[Chunk, ...]
+    mixed: bool
+
+    @property
+    def size(self) -> int:
+        """Give how many members a chunk computes."""
+        return self.chunks[0].size
+
+
+def cut(group: Group, size: int) -> Cut:
+    """Cut a group into chunks.
+
+    Where each branch of the program has half a chunk of members or more, the members of a chunk share one branch, and
+    no other is computed. Otherwise chunks are mixed, and all branches are computed for each member.
+
+    Args:
+        group: the group.
+        size: most members of a chunk.
+    """
+    branches = group.branches
+    runs = [[index for index, own in enumerate(branches) if own == branch] for branch in dict.fromkeys(branches)]
+    mixed = len(runs) > 1 and 2 * min(map(len, runs)) < min(size, len(branches))
+    if mixed:
+        runs = [list(range(len(branches)))]
+    longest = max(map(len, runs))
+    # As few chunks as the size allows, and all of them as full as can be.
+    size = math.ceil(longest / math.ceil(longest / size))
+    parts = [run[start : start + size] for run in runs for start in range(0, len(run), size)]
+    return Cut(tuple(Chunk(f"{group.name}_{index}", tuple(part), size) for index, part in enumerate(parts)), mixed)
+
+
+class Program:
+    """What trains the chunks of a group, one after the other: compiled once for each number of steps."""
+
+    def __init__(self, group: Group, mixed: bool):
+        """Prepare to train.
+
+        Args:
+            group: whose members.
+            mixed: whether the members of a chunk take different branches.
+        """
+        self._group = group
+        shared = () if mixed else group.switched
+        hyper = {name: None if name in shared else 0 for name in group.hypers[0]}
+        axes: dict[str, Any] = dict.fromkeys(TrainState._fields, 0)
+        self._axes = TrainState(**{**axes, "hyper": hyper})
+        self._shared = shared
+        self._terms: list[str] = []
+        self._init = jax.jit(jax.vmap(group.setup.init, in_axes=(0, None, hyper), out_axes=self._axes))
+        self._steps = jax.jit(self._several, donate_argnums=0)
+        self._scrub = jax.jit(jax.vmap(_scrubbed))
+
+    def start(self, chunk: Chunk) -> tuple[TrainState, Watch]:
+        """Begin: the states of a chunk's members, as `Setup.state` makes each."""
+        members = chunk.filled
+        setup = self._group.setup
+        seeds = jnp.asarray([self._group.members[index].config.seed for index in members], jnp.uint32)
+        hypers = [self._group.hypers[index] for index in members]
+        hyper = {
+            name: jnp.asarray(first if name in self._shared else [own[name] for own in hypers])
+            for name, first in hypers[0].items()
+        }
+        example = jax.tree.map(lambda leaf: leaf[0], setup.stream(0).read(1))
+        states = self._init(jax.vmap(jax.random.key)(seeds), example, hyper)
+        return states, jax.tree.map(lambda leaf: jnp.full(len(members), leaf), Watch.start(0))
+
+    def steps(self, states: TrainState, watch: Watch, batches: Batch, which: jax.Array) -> tuple[TrainState, Watch]:
+        """Take as many steps as there are batches.
+
+        Args:
+            states: leaves `[members, ...]`; consumed.
+            watch: leaves `[members]`. A member whose `step` is not 0 has failed, and stays as it is.
+            batches: leaves `[steps, seeds, batch, ...]`.
+            which: `[members]`, the index of each member's seed.
+        """
+        return self._steps(states, watch, batches, which)
+
+    def term(self, watch: Watch, member: int) -> str:
+        """Name the first term that was not finite in a member that failed."""
+        return self._terms[int(watch.term[member])]
+
+    def scrub(self, states: TrainState, failed: np.ndarray) -> TrainState:
+        """Set to zero what is not finite in members that failed, so that the states can be saved."""
+        scrubbed = self._scrub(states._replace(hyper={}), jnp.asarray(failed))
+        return scrubbed._replace(hyper=states.hyper)
+
+    def _several(self, states, watch, batches, which):
+        together = jax.vmap(self._one, in_axes=(self._axes, 0, 0), out_axes=(self._axes, 0))
+        # The kernels of vmapped convolutions make a grouped one, which is slow where the group is but one.
+        move: Callable[..., Any] = self._alone if len(which) == 1 else together
+
+        def step(carry, batch):
+            return move(*carry, jax.tree.map(lambda leaf: leaf[which], batch)), None
+
+        if num_examples(batches) == 1:
+            # No loop around a single step: XLA's CPU backend runs convolutions ten times slower inside one.
+            return step((states, watch), jax.tree.map(lambda leaf: leaf[0], batches))[0]
+        return jax.lax.scan(step, (states, watch), batches)[0]
+
+    def _alone(self, states, watch, batch):
+        first, last = (lambda leaf: leaf[0]), (lambda leaf: leaf[None])
+        hyper = {name: leaf if name in self._shared else leaf[0] for name, leaf in states.hyper.items()}
+        state = jax.tree.map(first, states._replace(hyper={}))._replace(hyper=hyper)
+        state, watch = self._one(state, jax.tree.map(first, watch), jax.tree.map(first, batch))
+        return jax.tree.map(last, state)._replace(hyper=states.hyper), jax.tree.map(last, watch)
+
+    def _one(self, state: TrainState, watch: Watch, batch: Batch) -> tuple[TrainState, Watch]:
+        moved, values = self._group.setup.step(state, batch)
+        self._terms[:] = list(values)
+        watch = watch.look(values, 1)
+        alive = watch.step == 0
+        kept = {
+            name: jax.tree.map(lambda new, old: jnp.where(alive, new, old), getattr(moved, name), getattr(state, name))
+            for name in _TRAINED
+        }
+        return moved._replace(**kept), watch
+
+
+def _scrubbed(state: TrainState, failed: jax.Array) -> TrainState:
+    def scrub(leaf):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return leaf
+        return jnp.where(failed & ~jnp.isfinite(leaf), jnp.zeros_like(leaf), leaf)
+
+    return jax.tree.map(scrub, state)
+
+
+class Stop(NamedTuple):
+    """A moment at which a chunk hands over.
+
+    Attributes:
+        chunk: which.
+        step: steps taken.
+        advanced: member-steps since the last stop.
+        seconds: time that they took, compiling included.
+        failed: members that have failed so far.
+    """
+
+    chunk: Chunk
+    step: int
+    advanced: int
+    seconds: float
+    failed: int
+
+
+def train(
+    group: Group,
+    program: Program,
+    chunk: Chunk,
+    evaluator: metrics.Evaluator,
+    directory: Path,
+    *,
+    steps_per_dispatch: int,
+    num_kept: int,
+) -> Iterator[Stop]:
+    """Train a chunk to its end, from where it was interrupted if it was.
+
+    What it finds is written to `<directory>/<chunk>.jsonl`, a line for each evaluation, and its last samples to
+    `<directory>/<chunk>.npz`. A chunk whose last line is there is not trained again.
+
+    Args:
+        group: of the chunk.
+        program: of the group.
+        chunk: which members.
+        evaluator: what is measured of each; all are given the same noise and the same held-out data.
+        directory: where records and checkpoints are.
+        steps_per_dispatch: steps of one call of the program.
+        num_kept: samples of each member that are kept for pictures.
+
+    Yields:
+        Stops, at evaluations and checkpoints.
+    """
+    settings = group.config.training
+    if is_done(directory, chunk, settings.total_steps):
+        return
+    look = _looker(group, evaluator, num_kept)
+    streams = Streams(group, chunk)
+    states, watch = program.start(chunk)
+    faults: dict[int, tuple[int, str]] = {}
+    kept = directory / "checkpoints" / chunk.name
+    with training.Checkpoints(kept, keep_last=1) as checkpoints:
+        now = 0
+        restored = checkpoints.restore(states)
+        if restored is not None:
+            now, states = restored.step, restored.state
+            streams.set_state(restored.position["streams"])
+            faults = {int(member): (step, term) for member, (step, term) in restored.position["faults"].items()}
+            watch = _watch(now, chunk.size, faults)
+        lines = records.JsonLines(directory / f"{chunk.name}.jsonl", now)
+        try:
+            while now < settings.total_steps:
+                goal = next_stop(
+                    now, settings.total_steps, (settings.evaluate_every_steps, settings.checkpoint_every_steps)
+                )
+                began = time.perf_counter()
+                if any(index not in faults for index in range(len(chunk.members))):
+                    for length in lengths(goal - now, steps_per_dispatch):
+                        states, watch = program.steps(states, watch, streams.read(length), streams.which)
+                    states, watch = _take_note(program, chunk, states, watch, goal, faults)
+                advanced, now = (goal - now) * len(chunk.members), goal
+                seconds = time.perf_counter() - began
+                if now in evaluation_steps(settings):
+                    values, samples = look(states, chunk, faults)
+                    if now == settings.total_steps:
+                        write_arrays(directory / f"{chunk.name}.npz", {"samples": samples})
+                    lines.scalars(now, {"values": values, "faults": faults})
+                if settings.checkpoint_every_steps and now % settings.checkpoint_every_steps == 0:
+                    checkpoints.save(now, states, {"streams": streams.get_state(), "faults": faults})
+                yield Stop(chunk, now, advanced, seconds, sum(index < len(chunk.members) for index in faults))
+        finally:
+            lines.close()
+    shutil.rmtree(kept)
+
+
+def evaluation_steps(settings: Any) -> list[int]:
+    """List the steps at which members are evaluated: multiples of the period, and the end."""
+    period, total = settings.evaluate_every_steps, settings.total_steps
+    return sorted({*range(period, total, period), total}) if period else [total]
+
+
+def is_done(directory: Path, chunk: Chunk, total_steps: int) -> bool:
+    """Tell whether a chunk was trained to its end."""
+    lines = read(directory, chunk)
+    return bool(lines) and lines[-1]["step"] == total_steps
+
+
+def read(directory: Path, chunk: Chunk) -> list[dict[str, Any]]:
+    """Read what a chunk has recorded: `{"step", "values": {metric: [members]}, "faults": {member: [step, term]}}`."""
+    path = directory / f"{chunk.name}.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+class Streams:
+    """The batches of a chunk: one stream for each seed, since members of one seed see the same data."""
+
+    def __init__(self, group: Group, chunk: Chunk):
+        """Open the streams at their beginning."""
+        seeds = [group.members[index].config.seed for index in chunk.filled]
+        distinct = list(dict.fromkeys(seeds))
+        self._streams = [group.setup.stream(seed) for seed in distinct]
+        self.which = jnp.asarray([distinct.index(seed) for seed in seeds])
+
+    def read(self, num: int) -> Batch:
+        """Give the next batches, leaves `[num, seeds, batch, ...]`."""
+        own = [stream.read(num) for stream in self._streams]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *own)
+
+    def get_state(self) -> list[dict[str, Any]]:
+        """Give the positions."""
+        return [stream.get_state() for stream in self._streams]
+
+    def set_state(self, states: list[dict[str, Any]]) -> None:
+        """Go to positions."""
+        for stream, state in zip(self._streams, states, strict=True):
+            stream.set_state(state)
+
+
+def _looker(group, evaluator, num_kept):
+    """Compile the look at a chunk: what is measured of each member, and a few samples of each."""
+    objective, seed = group.setup.objective, group.config.evaluation.seed
+    draw = partial(objective.sample, num=evaluator.num_samples)
+    sample = jax.jit(jax.vmap(draw, in_axes=(0, 0, None)))
+    measure = training.measurer(group.setup, evaluator, group.config)
+
+    def look(states, chunk, faults):
+        params = training.sampling_params(states)
+        samples = np.asarray(sample(params, states.aux, jax.random.key(seed)))[: len(chunk.members)]
+        values: dict[str, list[float]] = {}
+        for index in range(len(chunk.members)):
+            if index in faults:
+                continue
+            own, aux = jax.tree.map(lambda leaf, index=index: leaf[index], (params, states.aux))
+            for name, value in measure(own, aux, samples[index]).items():
+                values.setdefault(name, [math.nan] * len(chunk.members))[index] = value
+        return values, samples[:, :num_kept]
+
+    return look
+
+
+def _take_note(program, chunk, states, watch, now, faults):
+    """Find the members that failed since the last stop."""
+    seen = jax.device_get(watch)
+    broken = broken_members(states)
+    for index in range(chunk.size):
+        if index in faults:
+            continue
+        if seen.step[index]:
+            faults[index] = (int(seen.step[index]), program.term(seen, index))
+        elif broken[index]:
+            faults[index] = (now, broken[index])
+    failed = np.asarray([index in faults for index in range(chunk.size)])
+    if failed.any():
+        states = program.scrub(states, failed)
+        watch = _watch(now, chunk.size, faults)
+    return states, watch
+
+
+def _watch(now, size, faults):
+    """Watch on after `now` steps, with the members that have failed."""
+    watch = jax.tree.map(lambda leaf: jnp.full(size, leaf), Watch.start(now))
+    steps = [faults[index][0] if index in faults else 0 for index in range(size)]
+    return watch._replace(step=jnp.asarray(steps, jnp.int32))

@@ -1,0 +1,346 @@
+"""A study from its config to its table: planned, placed, trained chunk by chunk, and written down."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+
+from genloss_jax import metrics, training
+from genloss_jax.ablation import engine, grid, planning, results
+from genloss_jax.ablation.engine import Cut, Program, Stop
+from genloss_jax.ablation.grid import Member
+from genloss_jax.ablation.planning import Group
+from genloss_jax.training import loop, records
+
+CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing.jsonl"
+# Numbers of members to try at once: on a CPU they soon fall out of the cache, an accelerator wants many.
+SIZES = {"cpu": (1, 4, 8, 16, 32, 64), "gpu": (1, 16, 128, 1024, 8192), "tpu": (1, 16, 128, 1024, 8192)}
+_TRIALS, _TRIAL_SECONDS, _SLOWER = 3, 0.5, 1.3
+# States before and after a step, gradients, optimiser updates and activations, as a multiple of the state.
+_COPIES = 4
+
+
+class Study(NamedTuple):
+    """A study, ready to be trained.
+
+    Attributes:
+        settings: its config.
+        members: all runs.
+        groups: the same, by program.
+        evaluators: what is measured of each group.
+        metric: by which entries are compared.
+    """
+
+    settings: Any
+    members: tuple[Member, ...]
+    groups: tuple[Group, ...]
+    evaluators: tuple[metrics.Evaluator, ...]
+    metric: str
+
+    @property
+    def axes(self) -> list[str]:
+        """Name the axes, in the order of the table's columns."""
+        return list(self.members[0].coordinates)
+
+    @property
+    def member_steps(self) -> int:
+        """Count the steps of all members together."""
+        return sum(len(group.members) * group.config.training.total_steps for group in self.groups)
+
+
+def prepare(settings: Any, load: grid.Load, *, chunk: int = 0) -> Study:
+    """Plan a study; nothing of it is compiled yet.
+
+    Args:
+        settings: see `configs/ablations/base.py`.
+        load: name of a base config -> the config.
+        chunk: how many members are to be trained at once, 0 where that is to be measured.
+
+    Raises:
+        ValueError: if an axis, a metric or a base does not exist, the grid is empty, or members do not fit memory.
+    """
+    members = grid.members(settings, load)
+    axes = members[0].coordinates
+    if settings.compare not in axes:
+        raise ValueError(f"study.compare is {settings.compare!r}, which is no axis of the study; it has {list(axes)}")
+    groups = planning.plan(members)
+    _check_memory(groups, chunk)
+    evaluators = tuple(training.evaluator(group.setup, group.config) for group in groups)
+    metric = settings.metric or evaluators[0].primary
+    for group, evaluator in zip(groups, evaluators, strict=True):
+        if metric not in evaluator.directions:
+            raise ValueError(
+                f"study.metric is {metric!r}, which {_name(group)} does not have; it has {list(evaluator.directions)}"
+            )
+    return Study(settings, members, groups, evaluators, metric)
+
+
+def describe(study: Study) -> str:
+    """Lay out what a study will do: groups, members, programs, memory, and the arithmetic of it."""
+    rows = [("group", "members", "what differs in it", "steps", "MB per member", "Mflop per step")]
+    for group in study.groups:
+        need = planning.estimate(group)
+        rows.append(
+            (
+                group.name,
+                str(len(group.members)),
+                _varied(group),
+                f"{group.config.training.total_steps:,}",
+                f"{need.bytes_per_member * _COPIES / 1e6:.2g}",
+                f"{need.operations / 1e6:.3g}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    total = f"{study.settings.name}: {len(study.members)} members, {len(study.groups)} programs to compile, "
+    return "\n".join([total + f"{study.member_steps:,} member-steps", *lines])
+
+
+def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Iterator[Stop]:
+    """Train a study to its end, from where it was interrupted if it was, and write its results.
+
+    Args:
+        study: of `prepare`.
+        workdir: directory of the study.
+        chunk: how many members are trained at once, 0 to choose by a measurement, which is written down.
+
+    Yields:
+        Stops; those of chunks that were trained before are not among them.
+
+    Raises:
+        ValueError: if the workdir belongs to another study.
+    """
+    workdir = Path(workdir)
+    records.describe(workdir, study.settings, growing=())
+    placed = _placed(study, workdir, chunk)
+    for group, evaluator in zip(study.groups, study.evaluators, strict=True):
+        parts = engine.cut(group, placed[group.name]["chunk"])
+        program = Program(group, parts.mixed)
+        for part in parts.chunks:
+            for stop in engine.train(
+                group,
+                program,
+                part,
+                evaluator,
+                workdir / CHUNKS,
+                steps_per_dispatch=_steps_per_dispatch(group),
+                num_kept=study.settings.num_kept_samples,
+            ):
+                _append(workdir / TIMING, {"chunk": part.name, "step": stop.step, "seconds": round(stop.seconds, 3)})
+                yield stop
+    collect(study, workdir)
+
+
+def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
+    """Write what the chunks recorded as the study's table, members and samples; unfinished ones as far as they are."""
+    workdir = Path(workdir)
+    placed = json.loads((workdir / PLACEMENT).read_text())
+    cuts = [engine.cut(group, placed[group.name]["chunk"]) for group in study.groups]
+    rows: list[dict[str, Any]] = []
+    faults: dict[int, tuple[int, str]] = {}
+    for group, evaluator, parts in zip(study.groups, study.evaluators, cuts, strict=True):
+        for part in parts.chunks:
+            for line in engine.read(workdir / CHUNKS, part):
+                rows += _rows(study, group, evaluator, part, line)
+                for place, (step, term) in line["faults"].items():
+                    if int(place) < len(part.members):
+                        faults[group.members[part.members[int(place)]].number] = (step, term)
+    found = results.Results(
+        _summary(study, workdir, placed, cuts),
+        _table(study, rows),
+        _members(study, faults),
+        _samples(study, workdir, cuts),
+    )
+    results.save(workdir, found)
+    return found
+
+
+def _placed(study: Study, workdir: Path, chunk: int) -> dict[str, Any]:
+    """Read how each group is placed; choose it and write it down where the study begins."""
+    path = workdir / PLACEMENT
+    if path.is_file():
+        return json.loads(path.read_text())
+    placed = {group.name: {"chunk": chunk} if chunk else _chosen(group) for group in study.groups}
+    records.write_json(path, placed)
+    return placed
+
+
+def _chosen(group: Group) -> dict[str, Any]:
+    """Measure a member-step in chunks of several sizes, and take the fastest."""
+    sizes = [size for size in SIZES[jax.default_backend()] if size <= len(group.members)]
+    if len(sizes) == 1:
+        return {"chunk": 1}
+    measured: dict[str, float] = {}
+    for size in sizes:
+        measured[str(size)] = seconds = member_step_seconds(group, engine.cut(group, size))
+        if seconds > _SLOWER * min(measured.values()):
+            break
+    return {"chunk": int(min(measured, key=measured.__getitem__)), "seconds_per_member_step": measured}
+
+
+def member_step_seconds(group: Group, parts: Cut) -> float:
+    """Time the first chunk of a cut: the median over dispatches, compiling not counted."""
+    program = Program(group, parts.mixed)
+    states, watch = program.start(parts.chunks[0])
+    streams = engine.Streams(group, parts.chunks[0])
+    length = _steps_per_dispatch(group)
+    times: list[float] = []
+    while len(times) <= _TRIALS or sum(times[1:]) < _TRIAL_SECONDS:
+        began = time.perf_counter()
+        states, watch = jax.block_until_ready(program.steps(states, watch, streams.read(length), streams.which))
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[1:])) / (length * parts.size)
+
+
+def _steps_per_dispatch(group: Group) -> int:
+    if group.config.training.steps_per_dispatch:
+        return group.config.training.steps_per_dispatch
+    state, batch = planning.shapes(group)
+    return loop.automatic_steps(group.setup.step, state, batch, jax.default_backend())
+
+
+def _check_memory(groups: Sequence[Group], chunk: int) -> None:
+    free = _free_bytes()
+    for group in groups:
+        size = min(chunk or 1, len(group.members))
+        need = size * _COPIES * planning.estimate(group).bytes_per_member
+        if need > free:
+            raise ValueError(
+                f"chunk: {size} members of {_name(group)} at once need about {need / 1e9:.3g} GB, "
+                f"and {free / 1e9:.3g} GB are free; give a smaller --chunk"
+            )
+
+
+def _free_bytes() -> float:
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _name(group: Group) -> str:
+    first = {name: value for name, value in group.members[0].coordinates.items() if name != grid.SEED}
+    return f"group {group.name} (such as {first})"
+
+
+def _varied(group: Group) -> str:
+    """Say which axes differ between the members of a group, and what the others are."""
+    words = []
+    for axis in group.members[0].coordinates:
+        values = list(dict.fromkeys(member.coordinates[axis] for member in group.members))
+        words.append(f"{axis}={values[0]}" if len(values) == 1 else f"{len(values)} x {axis}")
+    return ", ".join(words)
+
+
+# --- What is written down ---
+
+
+def _rows(study, group, evaluator, part, line) -> Iterator[dict[str, Any]]:
+    for place, index in enumerate(part.members):
+        member = group.members[index]
+        for metric in line["values"] or evaluator.directions:
+            value = line["values"].get(metric, [None] * len(part.members))[place]
+            yield {
+                "study": study.settings.name,
+                "group": group.name,
+                "member": member.number,
+                **member.coordinates,
+                "step": line["step"],
+                "metric": metric,
+                "value": np.nan if value is None else value,
+            }
+
+
+def _table(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    columns = ["study", "group", "member", *study.axes, "step", "metric", "value"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["member", "step", "metric"], ignore_index=True)
+
+
+def _members(study: Study, faults: Mapping[int, tuple[int, str]]) -> pd.DataFrame:
+    groups = {member.number: group.name for group in study.groups for member in group.members}
+    rows = [
+        {
+            "member": member.number,
+            "group": groups[member.number],
+            **member.coordinates,
+            "command": member.command,
+            "failed_step": faults[member.number][0] if member.number in faults else None,
+            "failed_term": faults[member.number][1] if member.number in faults else "",
+        }
+        for member in study.members
+    ]
+    frame = pd.DataFrame(rows)
+    frame["failed_step"] = frame["failed_step"].astype("Int64")
+    return frame
+
+
+def _samples(study: Study, workdir: Path, cuts: Sequence[Cut]) -> dict[str, np.ndarray]:
+    own: dict[int, np.ndarray] = {}
+    for group, parts in zip(study.groups, cuts, strict=True):
+        for part in parts.chunks:
+            path = workdir / CHUNKS / f"{part.name}.npz"
+            if path.is_file():
+                with np.load(path) as file:
+                    own |= dict(
+                        zip((group.members[index].number for index in part.members), file["samples"], strict=True)
+                    )
+    if not own:
+        return {}
+    real = study.evaluators[0].held_out[: study.settings.num_kept_samples]
+    numbers = sorted(own)
+    return {"members": np.asarray(numbers), "samples": np.stack([own[number] for number in numbers]), "real": real}
+
+
+def _summary(study: Study, workdir: Path, placed: Mapping[str, Any], cuts: Sequence[Cut]) -> dict[str, Any]:
+    first = study.groups[0].config
+    seconds = _seconds(workdir / TIMING)
+    return {
+        "name": study.settings.name,
+        "title": study.settings.title,
+        "modality": study.settings.modality,
+        "axes": study.axes,
+        "compare": study.settings.compare,
+        "metric": study.metric,
+        "directions": {name: value for each in study.evaluators for name, value in each.directions.items()},
+        "floors": {name: value for each in study.evaluators for name, value in each.floor.items()},
+        "total_steps": max(group.config.training.total_steps for group in study.groups),
+        "num_members": len(study.members),
+        "num_samples": study.evaluators[0].num_samples,
+        "data": first.data.name,
+        "device": jax.devices()[0].device_kind,
+        "versions": records.versions(),
+        "groups": {
+            group.name: {
+                "members": len(group.members),
+                "seconds": round(sum(seconds.get(part.name, 0.0) for part in parts.chunks), 1),
+                "mixed": parts.mixed,
+                **placed[group.name],
+                "chunk": parts.size,
+            }
+            for group, parts in zip(study.groups, cuts, strict=True)
+        },
+    }
+
+
+def _seconds(path: Path) -> dict[str, float]:
+    """Add up the time of each chunk; what was computed twice, because it was interrupted, counts once."""
+    found: dict[tuple[str, int], float] = {}
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        entry = json.loads(line)
+        found[entry["chunk"], entry["step"]] = entry["seconds"]
+    total: dict[str, float] = {}
+    for (chunk, _), seconds in found.items():
+        total[chunk] = total.get(chunk, 0.0) + seconds
+    return total
+
+
+def _append(path: Path, entry: Mapping[str, Any]) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(entry) + "\n")

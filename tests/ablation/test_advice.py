@@ -1,5 +1,7 @@
 """Advice rests on the studies that it quotes, and is withheld where they cannot tell or disagree."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,14 @@ def test_the_command_prints_the_advice_its_rule_and_its_rows(tmp_path, capsys):
     page = capsys.readouterr().out
     assert page.startswith(f"**{given.sentence}**")
     assert "| entry | win rate | failed | seconds per member |" in page
+
+
+@pytest.mark.parametrize(
+    ("have", "modality", "says"), [([], "plane", "--have is missing"), (["runs/ring"], None, "--modality is missing")]
+)
+def test_a_missing_flag_is_named(have, modality, says):
+    with pytest.raises(ValueError, match=says):
+        advise.main(SimpleNamespace(have=have, modality=modality, format="text"))
 
 
 def test_a_missing_study_is_named(tmp_path):

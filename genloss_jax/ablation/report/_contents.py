@@ -8,7 +8,6 @@ from genloss_jax.ablation.measured import Measured, difference_of, failure_rates
 from genloss_jax.ablation.tables import (
     Cell,
     Number,
-    Real,
     Row,
     Table,
     count,
@@ -49,7 +48,7 @@ def studied(measured: Measured) -> Table:
         "samples": (count("num_samples", study["num_samples"]), " for each evaluation of a member"),
         "device": (str(study["device"]),),
         "time": (
-            Number("seconds", float(seconds), duration(seconds)),
+            Number("seconds", float(seconds), duration(float(seconds))),
             " in ",
             count("num_groups", len(study["groups"])),
             " programs, ",
@@ -202,7 +201,7 @@ def floor(measured: Measured, metric: str) -> Cell:
     return (value,) if np.isnan(error) else (value, " ± ", Number(metric + STANDARD_ERROR, error, f"{error:.2g}"))
 
 
-def duration(seconds: Real) -> str:
+def duration(seconds: float) -> str:
     """Write a time in its usual unit."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from genloss_jax.ablation.comparison import cost
@@ -22,6 +23,7 @@ _LEADER, _OTHER = _svg.SERIES[0], _MUTED
 _MARKERS = "osD^vP"
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)))
 _HATCHES = ("", "//", "..", "xx")
+_FLOOR: dict[str, Any] = {"color": _INK, "lw": 1, "ls": (0, (4, 3))}
 _NARROW = 480  # pixels, below which labels stand above what they name
 
 
@@ -38,14 +40,14 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def leaderboard(measured: Measured, width: int) -> Figure:
     """Draw each entry's score with its interval, every seed behind it, and the floor."""
     standings = measured.standings
-    figure, axes = _rows([str(entry) for entry in standings.index], width)
+    handles = [*_roles(measured), Line2D([], [], marker="|", ls="", color=_MUTED, label="one seed"), *_real(measured)]
+    figure, axes = _rows([str(entry) for entry in standings.index], width, handles, columns=2 if width < _NARROW else 5)
     for place, entry in enumerate(standings.index):
         axes.plot(measured.scores[entry], np.full(len(measured.scores), place), "|", color=_MUTED, alpha=0.7, ms=6)
         _whisker(axes, place, standings.loc[entry], _role(measured, entry))
-    _floor(axes.axvline, axes, measured)
+    _floor(axes.axvline, measured)
     _scale(axes, "x", [measured.scores.to_numpy(), [measured.floor]])
     axes.set_xlabel(named(measured))
-    _below(axes, [*_roles(measured), Line2D([], [], marker="|", ls="", color=_MUTED, label="one seed")])
     return figure
 
 
@@ -65,22 +67,23 @@ def differences(measured: Measured, width: int) -> Figure:
 def curves(measured: Measured, width: int) -> Figure:
     """Draw scores over the budget with bands, the floor, and below them who led when."""
     shown = highlighted(measured)
-    figure = _svg.new(width, 400 if width >= _NARROW else 440)
-    axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[10, 1])
+    lines = [Line2D([], [], ms=4, lw=1.6, label=str(entry), **style) for entry, style in shown.items()]
+    others = [Line2D([], [], color=_LINE, label="others")] if len(shown) < len(measured.entries) else []
+    figure, bottom = _with_legend(width, 400, [*lines, *others, *_real(measured)], columns=2 if width < _NARROW else 4)
+    strip = _placed(figure, left=72, bottom=bottom + 40, height=20)
+    axes = _placed(figure, left=72, bottom=bottom + 70, sharex=strip)
     by_entry = {entry: rows.sort_values("step") for entry, rows in measured.curves.groupby("entry")}
     for entry in [entry for entry in measured.entries if entry not in shown]:
         axes.plot(by_entry[entry]["step"], by_entry[entry]["mean"], color=_LINE, lw=1)
     for entry, style in shown.items():
         rows = by_entry[entry]
         axes.fill_between(rows["step"], rows["low"], rows["high"], color=style["color"], alpha=0.15, lw=0)
-        axes.plot(rows["step"], rows["mean"], ms=4, lw=1.6, label=str(entry), **style)
-    _floor(axes.axhline, axes, measured)
+        axes.plot(rows["step"], rows["mean"], ms=4, lw=1.6, **style)
+    _floor(axes.axhline, measured)
     _scale(axes, "y", [measured.curves["mean"].to_numpy(), [measured.floor]])
     axes.set_ylabel(named(measured))
+    axes.tick_params(axis="x", labelbottom=False)
     _leaders(strip, measured, shown)
-    others = [Line2D([], [], color=_LINE, label="others")] if len(shown) < len(measured.entries) else []
-    handles = [*axes.get_legend_handles_labels()[0], *others]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if width >= _NARROW else 2, fontsize=11)
     return figure
 
 
@@ -101,9 +104,8 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
     cells = measured.cells[measured.cells[measured.entry] == entry]
     values = ordered(measured.cells[axis].unique())
     places, scale = _places(values)
-    # The margins are given, because to fit them takes longer than all else of these many small figures.
-    figure = Figure(figsize=(190 / 72, 150 / 72), dpi=72)
-    axes = figure.add_axes((0.24, 0.16, 0.72, 0.7))
+    figure = _svg.new(190, 150)
+    axes = _placed(figure, left=46, bottom=24, top=21, right=8)
     for failed, marker, colour in ((False, "o", _MUTED), (True, "x", _BAD)):
         some = cells[(cells["num_failed"] > 0) == failed]
         axes.plot([places[value] for value in some[axis]], some["mean"], marker, color=colour, ms=3.5, alpha=0.8)
@@ -111,7 +113,7 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
     at = [places[value] for value in best[axis]]
     axes.vlines(at, best["low"], best["high"], color=_LEADER, lw=2)
     axes.plot(at, best["mean"], "o" if scale == "categories" else "o-", color=_LEADER, ms=5, lw=1.5)
-    _floor(axes.axhline, axes, measured)
+    _floor(axes.axhline, measured)
     if scale == "log":
         axes.set_xscale("log")
     shown = values if len(values) <= 4 else values[:: -(-len(values) // 4)]
@@ -147,17 +149,19 @@ def failures(measured: Measured, width: int) -> Figure:
     """Draw the share of each entry's members that failed, by the term that was first not finite."""
     shares = failure_shares(measured)
     shares = shares[shares.sum(axis=1) > 0]
-    figure, axes = _rows([str(entry) for entry in shares.index], width)
+    looks: list[dict[str, Any]] = [
+        {"facecolor": colour, "hatch": hatch, "edgecolor": _svg.LIGHT["background"], "lw": 0, "label": str(term)}
+        for term, colour, hatch in zip(shares.columns, cycle(_svg.SERIES[1:]), cycle(_HATCHES), strict=False)
+    ]
+    handles = [Patch(**look) for look in looks]
+    figure, axes = _rows([str(entry) for entry in shares.index], width, handles, columns=1 if width < _NARROW else 3)
     left = np.zeros(len(shares))
-    looks = zip(cycle(_svg.SERIES[1:]), cycle(_HATCHES), strict=False)
-    for term, (colour, hatch) in zip(shares.columns, looks, strict=False):
+    for term, look in zip(shares.columns, looks, strict=True):
         share = 100 * shares[term].to_numpy()
-        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": _svg.LIGHT["background"], "lw": 0}
-        axes.barh(range(len(shares)), share, 0.6, left, label=str(term), **look)
+        axes.barh(range(len(shares)), share, 0.4 if width < _NARROW else 0.6, left, **look)
         left = left + share
     axes.set_xlabel("members that failed, %")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _below(axes, axes.get_legend_handles_labels()[0])
     return figure
 
 
@@ -170,20 +174,38 @@ def failure_shares(measured: Measured) -> pd.DataFrame:
     return counts.reindex(measured.entries, fill_value=0).div(sizes.reindex(measured.entries), axis=0)
 
 
-def _rows(labels: Sequence[str], width: int) -> tuple[Figure, Axes]:
-    """Open axes with a labelled row for each name, the first on top."""
+def _rows(labels: Sequence[str], width: int, handles: Sequence = (), columns: int = 1) -> tuple[Figure, Axes]:
+    """Open axes with a labelled row for each name, the first on top, and a legend below."""
     narrow = width < _NARROW
-    figure = _svg.new(width, (34 if narrow else 24) * len(labels) + 110)
-    axes = figure.subplots()
+    figure, bottom = _with_legend(width, (34 if narrow else 24) * len(labels) + 54, handles, columns)
+    axes = _placed(figure, left=8 if narrow else 16 + 6.8 * max(map(len, labels)), bottom=bottom + 42)
     axes.set_ylim(len(labels) - 0.4, -0.8)
     axes.set_yticks(range(len(labels)), [] if narrow else labels)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+    halo = {"facecolor": _svg.LIGHT["background"], "lw": 0, "pad": 1}
     for place, label in enumerate(labels if narrow else []):
-        axes.text(0.0, place - 0.42, label, transform=axes.get_yaxis_transform(), va="center", fontsize=11)
+        axes.text(0.0, place - 0.42, label, transform=axes.get_yaxis_transform(), va="center", fontsize=11, bbox=halo)
     axes.grid(axis="x", lw=0.6)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def _with_legend(width: int, height: int, handles: Sequence, columns: int) -> tuple[Figure, int]:
+    """Open a figure with a legend below the height; give the legend's own height as well."""
+    below = 19 * -(-len(handles) // columns) + 8 if handles else 0
+    figure = _svg.new(width, height + below)
+    if handles:
+        figure.legend(handles=handles, loc="lower center", ncols=min(columns, len(handles)), fontsize=11)
+    return figure, below
+
+
+def _placed(figure: Figure, *, left, bottom, top=6, right=14, height=None, sharex=None) -> Axes:
+    """Add axes with margins in pixels: to measure texts and fit margins to them would take most of the time."""
+    width, full = figure.bbox.size
+    height = full - bottom - top if height is None else height
+    place = (left / width, bottom / full, (width - left - right) / width, height / full)
+    return figure.add_axes(place, sharex=sharex)
 
 
 def _whisker(axes: Axes, place: int, row: pd.Series, role: dict) -> None:
@@ -230,15 +252,13 @@ def _leaders(strip: Axes, measured: Measured, shown: dict) -> None:
     strip.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _floor(line: Callable, axes: Axes, measured: Measured) -> None:
+def _floor(line: Callable, measured: Measured) -> None:
     if np.isfinite(measured.floor):
-        line(measured.floor, color=_INK, lw=1, ls=(0, (4, 3)), zorder=0, label="real data")
+        line(measured.floor, zorder=0, **_FLOOR)
 
 
-def _below(axes: Axes, handles: Sequence) -> None:
-    floors = [line for line in axes.get_lines() if line.get_label() == "real data"]
-    handles = [*handles, *floors]
-    axes.figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3), fontsize=11)
+def _real(measured: Measured) -> list[Line2D]:
+    return [Line2D([], [], label="real data", **_FLOOR)] if np.isfinite(measured.floor) else []
 
 
 def _scale(axes: Axes, name: str, values: Iterable) -> None:

@@ -62,7 +62,7 @@ STYLE: dict[Any, Any] = {
 
 def new(width: int, height: int) -> Figure:
     """Open a figure of a size in pixels, outside pyplot: no global state, and no display."""
-    return Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
 def standalone(figure: Figure, name: str) -> str:

@@ -78,7 +78,7 @@ def _page(measured: Measured) -> str:
         sections=_SECTIONS.items(),
         entry=measured.entry,
         metric=measured.metric,
-        confidence=f"{CONFIDENCE:.0%}",
+        confidence=f"{100 * CONFIDENCE:.0f} %",
         studied=_contents.studied(measured),
         leaderboard=_contents.leaderboard(measured),
         comparisons=_contents.comparisons(measured),
@@ -149,6 +149,7 @@ def _numbers(measured: Measured) -> str:
         "standings": measured.standings.reset_index(names="entry"),
         "curves": measured.curves,
         "cells": measured.cells,
+        "failure_shares": _figures.failure_shares(measured).reset_index(),
     }
     text = json.dumps({name: _records(frame) for name, frame in frames.items()})
     return text.replace("<", "\\u003c")

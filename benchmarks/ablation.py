@@ -115,10 +115,10 @@ def together(group: planning.Group, cut: engine.Cut) -> _measure.Contestant:
     """Train by the engine: a dispatch of one chunk of each loss, or of the first chunk where chunks are mixed."""
     program = engine.Program(group, cut.mixed)
     length = study.steps_per_dispatch(group)
-    firsts = {group.branches[chunk.members[0]]: chunk for chunk in reversed(cut.chunks)}
-    return _in_turn(
-        [_dispatch(group, program, chunk, length) for chunk in (cut.chunks[:1] if cut.mixed else firsts.values())]
-    )
+    branches = group.branches
+    firsts = {branches[chunk.members[0]]: chunk for chunk in reversed(cut.chunks)}
+    measured = cut.chunks[:1] if cut.mixed else tuple(firsts.values())
+    return _in_turn([_dispatch(group, program, chunk, length) for chunk in measured])
 
 
 def _dispatch(group, program, chunk, length) -> _measure.Contestant:

@@ -27,7 +27,7 @@ class Loss(NamedTuple):
     """
 
     discriminator: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    generator: Callable[[torch.Tensor | None, torch.Tensor], torch.Tensor]
+    generator: Callable[..., torch.Tensor]
     sees_real: bool = False
 
 

@@ -121,7 +121,7 @@ def test_a_member_that_breaks_leaves_empty_values(tmp_path):
         ({"compare": "penalty"}, 0, "study.compare is 'penalty', which is no axis of the study; it has"),
         ({"metric": "frechet_squared_distance"}, 0, "study.metric is 'frechet_squared_distance', which group g0"),
         (
-            {"overrides": {"networks": {"width": 300_000}}},
+            {"overrides": {"networks": {"width": 100_000, "depth": 3}}},
             8,
             "members of group g0 .* GB are free; give a smaller --chunk",
         ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -24,6 +25,8 @@ SIZES = {"cpu": (1, 4, 8, 16, 32, 64), "gpu": (1, 16, 128, 1024, 8192), "tpu": (
 _TRIALS, _TRIAL_SECONDS, _SLOWER = 3, 0.5, 1.3
 # States before and after a step, gradients, optimiser updates and activations, as a multiple of the state.
 _COPIES = 4
+# What small networks reach of the rate of a large product: 20 to 39 % (benchmarks/results/step_time.csv).
+_SHARE_OF_PEAK = 0.25
 
 
 class Study(NamedTuple):
@@ -33,6 +36,7 @@ class Study(NamedTuple):
         settings: its config.
         members: all runs.
         groups: the same, by program.
+        estimates: what a member of each group asks for.
         evaluators: what is measured of each group.
         metric: by which entries are compared.
     """
@@ -40,6 +44,7 @@ class Study(NamedTuple):
     settings: Any
     members: tuple[Member, ...]
     groups: tuple[Group, ...]
+    estimates: tuple[planning.Estimate, ...]
     evaluators: tuple[metrics.Evaluator, ...]
     metric: str
 
@@ -70,7 +75,8 @@ def prepare(settings: Any, load: grid.Load, *, chunk: int = 0) -> Study:
     if settings.compare not in axes:
         raise ValueError(f"study.compare is {settings.compare!r}, which is no axis of the study; it has {list(axes)}")
     groups = planning.plan(members)
-    _check_memory(groups, chunk)
+    estimates = tuple(planning.estimate(group) for group in groups)
+    _check_memory(groups, estimates, chunk)
     evaluators = tuple(training.evaluator(group.setup, group.config) for group in groups)
     metric = settings.metric or evaluators[0].primary
     for group, evaluator in zip(groups, evaluators, strict=True):
@@ -78,14 +84,15 @@ def prepare(settings: Any, load: grid.Load, *, chunk: int = 0) -> Study:
             raise ValueError(
                 f"study.metric is {metric!r}, which {_name(group)} does not have; it has {list(evaluator.directions)}"
             )
-    return Study(settings, members, groups, evaluators, metric)
+    return Study(settings, members, groups, estimates, evaluators, metric)
 
 
 def describe(study: Study) -> str:
-    """Lay out what a study will do: groups, members, programs, memory, and the arithmetic of it."""
+    """Lay out what a study will do: groups, members, programs, memory, arithmetic, and roughly its time."""
     rows = [("group", "members", "what differs in it", "steps", "MB per member", "Mflop per step")]
-    for group in study.groups:
-        need = planning.estimate(group)
+    operations = 0.0
+    for group, need in zip(study.groups, study.estimates, strict=True):
+        operations += len(group.members) * group.config.training.total_steps * need.operations
         rows.append(
             (
                 group.name,
@@ -99,7 +106,20 @@ def describe(study: Study) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = f"{study.settings.name}: {len(study.members)} members, {len(study.groups)} programs to compile, "
-    return "\n".join([total + f"{study.member_steps:,} member-steps", *lines])
+    total += f"{study.member_steps:,} member-steps"
+    time_needed = training.duration(operations / (_SHARE_OF_PEAK * _peak()))
+    hint = f"training takes very roughly {time_needed} here, by its arithmetic; evaluation and compiling come on top"
+    return "\n".join([total, *lines, hint])
+
+
+def _peak() -> float:
+    """Measure the operations per second of a large product of matrices."""
+    matrix = jnp.ones((1024, 1024))
+    product = jax.jit(lambda x: x @ x)
+    jax.block_until_ready(product(matrix))
+    began = time.perf_counter()
+    jax.block_until_ready([product(matrix) for _ in range(4)])
+    return 4 * 2 * 1024**3 / (time.perf_counter() - began)
 
 
 def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Iterator[Stop]:
@@ -219,11 +239,11 @@ def steps_per_dispatch(group: Group) -> int:
     return loop.automatic_steps(group.setup.step, state, batch, jax.default_backend())
 
 
-def _check_memory(groups: Sequence[Group], chunk: int) -> None:
+def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate], chunk: int) -> None:
     free = _free_bytes()
-    for group in groups:
+    for group, estimate in zip(groups, estimates, strict=True):
         size = min(chunk or 1, len(group.members))
-        need = size * _COPIES * planning.estimate(group).bytes_per_member
+        need = size * _COPIES * estimate.bytes_per_member
         if need > free:
             raise ValueError(
                 f"chunk: {size} members of {_name(group)} at once need about {need / 1e9:.3g} GB, "

@@ -11,6 +11,7 @@ from genloss_jax.training.measure import evaluator as evaluator
 from genloss_jax.training.measure import measurer as measurer
 from genloss_jax.training.preemption import Preemption as Preemption
 from genloss_jax.training.progress import Progress as Progress
+from genloss_jax.training.progress import duration as duration
 from genloss_jax.training.step import Schedule as Schedule
 from genloss_jax.training.step import TrainState as TrainState
 from genloss_jax.training.step import make_step as make_step

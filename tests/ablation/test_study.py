@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,6 +139,7 @@ def test_a_dry_run_prints_the_plan_and_trains_nothing(capsys):
     out = capsys.readouterr().out
     assert "small: 8 members, 1 programs to compile, 32 member-steps" in out
     assert "2 x learning_rate, 2 x loss, 2 x seed" in out
+    assert re.search(r"training takes very roughly \d+:\d\d here", out)
 
 
 @pytest.mark.slow

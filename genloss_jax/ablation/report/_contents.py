@@ -55,7 +55,7 @@ def studied(measured: Measured) -> Table:
             number("seconds_per_member", seconds / num),
             " seconds for a member",
         ),
-        "versions": (", ".join(f"{name} {version}" for name, version in study["versions"].items()),),
+        "versions": (", ".join(f"{name} {version}" for name, version in study["versions"].items() if version),),
     }
     return Table("studied", ("", ""), tuple(Row(name, (cell,)) for name, cell in facts.items()))
 
@@ -178,17 +178,14 @@ def other_metrics(measured: Measured) -> Table:
     present = set(measured.results.table["metric"])
     names = [name for name in study["directions"] if name != measured.metric and name in present]
     means = {name: _at_chosen(measured, statistics.cells(measured.results, name)) for name in names}
-    rows = [
-        Row(
-            str(entry),
-            # Families may have metrics of their own.
-            tuple(
-                interval(name, *means[name].loc[entry, ["mean", "low", "high"]]) if entry in means[name].index else ("",)
-                for name in names
-            ),
-        )
-        for entry in measured.entries
-    ]
+
+    def mean(entry, name) -> Cell:
+        # Families may have metrics of their own.
+        if entry not in means[name].index:
+            return ("",)
+        return interval(name, *means[name].loc[entry, ["mean", "low", "high"]])
+
+    rows = [Row(str(entry), tuple(mean(entry, name) for name in names)) for entry in measured.entries]
     rows.append(Row("real data", tuple(floor(measured, name) for name in names)))
     rows.append(Row("better is", tuple((study["directions"][name],) for name in names)))
     return Table("other_metrics", (measured.entry, *names), tuple(rows))

@@ -41,6 +41,7 @@ bench: $(READY)  ## time against PyTorch, which is installed for it
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m benchmarks.step_time
 	$(BIN)/python -m benchmarks.loss_overhead
+	$(BIN)/python -m benchmarks.ablation
 
 lock:  ## resolve requirements.lock anew, for Python 3.11 and newer (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra test --extra lint \

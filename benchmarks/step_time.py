@@ -9,6 +9,7 @@ long a new process takes to its first step, with an empty and with a filled comp
 """
 
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def torch_pair(case: Case):
     return torch_peers.dcgan_pair(case.network.width, case.latent_dim, case.shape[-1], case.shape[0])
 
 
-def torch_step(case: Case, num_params: int | None = None, fused: bool = False):
+def torch_step(case: Case, num_params: int | None = None, fused: bool = False, loss: str = "non_saturating"):
     """Build PyTorch's step of a case: `(step, real)`, to be called as `step(real)`.
 
     Raises:
@@ -119,6 +120,7 @@ def torch_step(case: Case, num_params: int | None = None, fused: bool = False):
         latent_dim=case.latent_dim,
         learning_rate=case.learning_rate,
         betas=(case.b1, case.b2),
+        loss=torch_peers.LOSSES[loss],
         fused=fused,
     )
     return step, torch.tensor(np.moveaxis(examples(case, 1)[0], -1, 1))
@@ -176,12 +178,13 @@ def _row(name, case, who, seconds, flops, peak, layer, repetitions) -> dict[str,
             "as": best,
             "target": case.target,
         }
-        line += f"   {ratio} x as fast as {best}; target {case.target}: {_verdict(ratio.value >= case.target)}"
+        line += f"   {ratio} x as fast as {best}; target {case.target}: {verdict(ratio.value >= case.target)}"
     print(line, flush=True)
     return row
 
 
-def _verdict(met: bool) -> str:
+def verdict(met: bool) -> str:
+    """Say whether a target is met."""
     return "met" if met else "MISSED"
 
 
@@ -196,25 +199,35 @@ def _ours(program, state, batches, case) -> _measure.Contestant:
 
 
 def _theirs(case: Case, num_params: int, threads: Sequence[int]) -> dict[str, _measure.Contestant]:
-    try:
-        import torch
-    except ImportError:
-        print("PyTorch is not installed: no ratio is measured")
+    if not has_torch():
         return {}
     contestants = {}
     # The fused Adam is not PyTorch's default. It is shown beside, and does not count as the peer.
     for suffix, fused in (("", False), ("-fused", True)):
         for number in threads:
             step, real = torch_step(case, num_params, fused)
-            call = functools.partial(step, real)
-
-            def prepare(call=call, number=number):
-                # The first step after a change of threads starts them.
-                torch.set_num_threads(number)
-                call()
-
-            contestants[f"torch-{number}{suffix}"] = _measure.Contestant(call, 1, prepare)
+            contestants[f"torch-{number}{suffix}"] = with_threads(functools.partial(step, real), number)
     return contestants
+
+
+def has_torch() -> bool:
+    """Tell whether PyTorch is installed, and say so where it is not."""
+    found = importlib.util.find_spec("torch") is not None
+    if not found:
+        print("PyTorch is not installed: no ratio is measured")
+    return found
+
+
+def with_threads(call: Callable[[], object], number: int, units: int = 1) -> _measure.Contestant:
+    """Give PyTorch so many threads before a call is measured."""
+    import torch
+
+    def prepare():
+        # The first step after a change of threads starts them.
+        torch.set_num_threads(number)
+        call()
+
+    return _measure.Contestant(call, units, prepare)
 
 
 def _xla_flops(case: Case) -> float:

@@ -9,6 +9,8 @@ from configs import base, edm_digits
 def get_config(variant: str = ""):
     config = edm_digits.get_config()
     config.diffusion.process = "vdm"
+    # Beyond, the noise is far below the 17 grey levels, which a network without Fourier features does not see.
+    config.diffusion.log_snr_max = 7.0
     config.diffusion.sampler = "ancestral"
     config.diffusion.num_steps = 100
     return base.finish(config, variant)

@@ -44,7 +44,8 @@ def run(settings: Any, workdir: str | Path, *, chunk: int = 0, dry_run: bool = F
         for stop in study.run(prepared, workdir, chunk=chunk):
             done += stop.advanced
             failed = f", {stop.failed} failed" if stop.failed else ""
-            progress.show(done, stop.advanced / stop.seconds, f"{stop.chunk.name} step {stop.step}{failed}")
+            rate = stop.advanced / stop.seconds if stop.seconds else 0.0
+            progress.show(done, rate, f"{stop.chunk.name} step {stop.step}{failed}")
     found = results.load(workdir)
     pages = report.write(found, Path(workdir) / "report")
     print(statistics.verdict_of(found).sentence)

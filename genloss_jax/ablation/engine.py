@@ -189,7 +189,7 @@ class Stop(NamedTuple):
         chunk: which.
         step: steps taken.
         advanced: member-steps since the last stop.
-        seconds: time that they took, compiling included.
+        seconds: time that they took, compiling included; 0 where they were taken before the study was interrupted.
         failed: members that have failed so far.
     """
 
@@ -229,6 +229,7 @@ def train(
     """
     settings = group.config.training
     if is_done(directory, chunk, settings.total_steps):
+        yield Stop(chunk, settings.total_steps, settings.total_steps * len(chunk.members), 0.0, 0)
         return
     look = _looker(group, evaluator, num_kept)
     streams = Streams(group, chunk)
@@ -243,6 +244,7 @@ def train(
             streams.set_state(restored.position["streams"])
             faults = {int(member): (step, term) for member, (step, term) in restored.position["faults"].items()}
             watch = _watch(now, chunk.size, faults)
+            yield Stop(chunk, now, now * len(chunk.members), 0.0, 0)
         lines = records.JsonLines(directory / f"{chunk.name}.jsonl", now)
         try:
             while now < settings.total_steps:

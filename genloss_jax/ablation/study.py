@@ -111,7 +111,7 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Ite
         chunk: how many members are trained at once, 0 to choose by a measurement, which is written down.
 
     Yields:
-        Stops; those of chunks that were trained before are not among them.
+        Stops; one for each chunk that was trained before.
 
     Raises:
         ValueError: if the workdir belongs to another study.
@@ -129,10 +129,12 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Ite
                 part,
                 evaluator,
                 workdir / CHUNKS,
-                steps_per_dispatch=_steps_per_dispatch(group),
+                steps_per_dispatch=steps_per_dispatch(group),
                 num_kept=study.settings.num_kept_samples,
             ):
-                _append(workdir / TIMING, {"chunk": part.name, "step": stop.step, "seconds": round(stop.seconds, 3)})
+                if stop.seconds:
+                    entry = {"chunk": part.name, "step": stop.step, "seconds": round(stop.seconds, 3)}
+                    _append(workdir / TIMING, entry)
                 yield stop
     collect(study, workdir)
 
@@ -165,14 +167,25 @@ def _placed(study: Study, workdir: Path, chunk: int) -> dict[str, Any]:
     """Read how each group is placed; choose it and write it down where the study begins."""
     path = workdir / PLACEMENT
     if path.is_file():
-        return json.loads(path.read_text())
-    placed = {group.name: {"chunk": chunk} if chunk else _chosen(group) for group in study.groups}
+        placed = json.loads(path.read_text())
+        if chunk and any(own["chunk"] != chunk for own in placed.values()):
+            raise ValueError(f"chunk is {chunk}, but the study in {workdir} began with other chunks; leave --chunk out")
+        return placed
+    placed = {group.name: {"chunk": chunk} if chunk else choose_chunk(group) for group in study.groups}
     records.write_json(path, placed)
     return placed
 
 
-def _chosen(group: Group) -> dict[str, Any]:
-    """Measure a member-step in chunks of several sizes, and take the fastest."""
+def choose_chunk(group: Group) -> dict[str, Any]:
+    """Measure a member-step in chunks of several sizes, and take the fastest.
+
+    Args:
+        group: whose members.
+
+    Returns:
+        `{"chunk": members at once, "seconds_per_member_step": {size: seconds}}`, without the latter where there was
+        nothing to measure.
+    """
     sizes = [size for size in SIZES[jax.default_backend()] if size <= len(group.members)]
     if len(sizes) == 1:
         return {"chunk": 1}
@@ -189,7 +202,7 @@ def member_step_seconds(group: Group, parts: Cut) -> float:
     program = Program(group, parts.mixed)
     states, watch = program.start(parts.chunks[0])
     streams = engine.Streams(group, parts.chunks[0])
-    length = _steps_per_dispatch(group)
+    length = steps_per_dispatch(group)
     times: list[float] = []
     while len(times) <= _TRIALS or sum(times[1:]) < _TRIAL_SECONDS:
         began = time.perf_counter()
@@ -198,7 +211,8 @@ def member_step_seconds(group: Group, parts: Cut) -> float:
     return float(np.median(times[1:])) / (length * parts.size)
 
 
-def _steps_per_dispatch(group: Group) -> int:
+def steps_per_dispatch(group: Group) -> int:
+    """Give the steps of one call of a program: what the config says, or what `training.run` would take."""
     if group.config.training.steps_per_dispatch:
         return group.config.training.steps_per_dispatch
     state, batch = planning.shapes(group)

@@ -155,8 +155,10 @@ def test_records_and_samples_do_not_depend_on_where_a_chunk_was_interrupted(many
     # What was written after the last checkpoint, and a line that was not finished, are of a path that is walked again.
     with (tmp_path / "cut" / "g0_0.jsonl").open("a") as file:
         file.write('{"step": 11, "values": {}}\n{"ste')
-    assert [stop.step for stop in train(tmp_path / "cut")] in ([10, 12], [12])
-    assert list(train(tmp_path / "cut")) == []
+    resumed = list(train(tmp_path / "cut"))
+    assert [(stop.step, stop.seconds > 0.0) for stop in resumed] == [(10, False), (12, True)]
+    (done,) = train(tmp_path / "cut")
+    assert (done.step, done.seconds, done.advanced) == (12, 0.0, 36)
     for name in ("g0_0.jsonl", "g0_0.npz"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
     lines = engine.read(tmp_path / "cut", chunk)

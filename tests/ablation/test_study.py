@@ -85,7 +85,9 @@ def test_study_says_what_it_was(finished):
 def test_a_finished_study_is_not_trained_again(finished):
     _, workdir = finished
     before = (workdir / "table.csv").read_bytes()
-    assert list(study.run(study.prepare(settings(), ablate.loader("smoke")), workdir)) == []
+    stops = list(study.run(study.prepare(settings(), ablate.loader("smoke")), workdir))
+    assert [(stop.step, stop.seconds) for stop in stops] == [(4, 0.0), (4, 0.0)]
+    assert sum(stop.advanced for stop in stops) == 8 * 4
     assert (workdir / "table.csv").read_bytes() == before
 
 
@@ -93,6 +95,12 @@ def test_another_study_in_its_workdir_is_refused(finished):
     _, workdir = finished
     with pytest.raises(ValueError, match="holds a run with another config"):
         ablate.run(settings({"loss": ("hinge",)}), workdir)
+
+
+def test_chunks_of_another_size_are_refused(finished):
+    _, workdir = finished
+    with pytest.raises(ValueError, match=r"chunk is 2, but the study in .* began with other chunks"):
+        ablate.run(settings(), workdir, chunk=2)
 
 
 def test_a_member_that_breaks_leaves_empty_values(tmp_path):
@@ -113,7 +121,7 @@ def test_a_member_that_breaks_leaves_empty_values(tmp_path):
         ({"compare": "penalty"}, 0, "study.compare is 'penalty', which is no axis of the study; it has"),
         ({"metric": "frechet_squared_distance"}, 0, "study.metric is 'frechet_squared_distance', which group g0"),
         (
-            {"overrides": {"networks": {"width": 300_000}}},
+            {"overrides": {"networks": {"width": 100_000, "depth": 3}}},
             8,
             "members of group g0 .* GB are free; give a smaller --chunk",
         ),

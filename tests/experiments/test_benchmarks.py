@@ -1,6 +1,7 @@
 """Each benchmark runs with tiny sizes, and measures what it says."""
 
 import csv
+import json
 import time
 
 import jax
@@ -10,9 +11,10 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval as pe
 
-from benchmarks import _measure, loss_overhead, plane, reconstruction, step_time
+from benchmarks import _measure, ablation, loss_overhead, plane, reconstruction, step_time
 from configs import r3gan_ring
 from genloss_jax import metrics, networks, training
+from genloss_jax.ablation import planning
 from genloss_jax.losses import adversarial
 
 TINY = {
@@ -23,6 +25,9 @@ TINY = {
         network=networks.NetworkConfig("dcgan", 4, normalization="batch"), shape=(16, 16, 3), latent_dim=5, batch_size=2
     ),
 }
+
+# Quick to compile.
+SHALLOW = TINY["plane"]._replace(network=networks.NetworkConfig("mlp", 4, depth=1))
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +184,83 @@ def test_a_costlier_loss_has_other_operations():
         program, state, batches = loss_overhead.step_with(loss, None, 4, 4)
         counts.append(loss_overhead.operations(program.lower(state, batches).compile()))
     assert counts[0] != counts[1]
+
+
+def test_ablation_measures_each_contestant(capsys):
+    rows = ablation.run(
+        {"plane": SHALLOW}, repetitions=2, losses=("hinge",), seeds=2, threads=(1,), heads=(), members=()
+    )
+    assert {"engine", "alone"} <= {row["who"] for row in rows}
+    assert all(float(row["median_us"]) > 0.0 and row["device"] == _measure.device() for row in rows)
+    assert "the engine is" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_ablation_measures_heads():
+    heads = (*ablation.FIXED_HEADS, "hinge")
+    rows = ablation.run({"plane": SHALLOW}, repetitions=2, losses=("hinge",), seeds=1, heads=heads, members=())
+    rows = [row for row in rows if "heads" in row["what"]]
+    assert [row["who"] for row in rows] == ["uniform", "uniform", "mixed", "mixed"]
+    assert all(float(row["ratio"]) > 0.0 for row in rows)
+
+
+@pytest.mark.slow
+def test_ablation_measures_memory_and_time_of_many_members(monkeypatch, capsys):
+    monkeypatch.setitem(ablation.CASES, "plane", SHALLOW)
+    ablation.many("plane", 8, 8, repetitions=1)
+    row = json.loads(capsys.readouterr().out)
+    assert (row["members"], row["chunk"]) == (8, 8)
+    assert row["megabytes"] >= row["megabytes_before"] > 0
+
+
+def test_members_of_the_ablation_have_the_networks_of_the_peers():
+    group = ablation.group_of(TINY["plane"], ("hinge", "minimax"), seeds=3, rates=2)
+    assert len(group.members) == 12 and group.switched == ("loss_index",)
+    _, state, _ = step_time.our_step(TINY["plane"])
+    ours, _ = planning.shapes(group)
+    assert jax.tree.map(jnp.shape, ours.params) == jax.tree.map(jnp.shape, state.params)
+
+
+def test_losses_of_the_peer_are_ours():
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_peers
+
+    assert set(torch_peers.LOSSES) == set(ablation.LOSSES)
+    logits = [np.array([0.3, -1.2], np.float32), np.array([0.9, 2.0], np.float32)]
+    for name, theirs in torch_peers.LOSSES.items():
+        for player in ("discriminator", "generator"):
+            ours = getattr(adversarial.get(name), player)(*logits)
+            got = getattr(theirs, player)(*map(torch.tensor, logits))
+            np.testing.assert_allclose(got, ours, rtol=1e-6, atol=1e-6)
+            if player == "generator" and not theirs.sees_real:
+                np.testing.assert_allclose(theirs.generator(None, torch.tensor(logits[1])), ours, rtol=1e-6, atol=1e-6)
+
+
+def test_a_member_of_a_torch_ensemble_is_the_same_step_alone(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_peers
+
+    # Latents are all alike, so that it does not matter who draws which.
+    monkeypatch.setattr(torch, "randn", lambda *shape: torch.linspace(-1.0, 1.0, shape[-1]).expand(shape))
+    case = TINY["plane"]
+    settings = {"latent_dim": case.latent_dim, "learning_rate": 0.1, "betas": (case.b1, case.b2)}
+    # Of a relativistic loss the last bias has no gradient but rounding noise, which Adam would scale to a step.
+    loss = torch_peers.LOSSES["non_saturating"]
+    pairs = [step_time.torch_pair(case) for _ in range(2)]
+    before = [[value.detach().clone() for module in pair for value in module.parameters()] for pair in pairs]
+    real = torch.tensor(step_time.examples(case, 2))
+    together, moved = torch_peers.ensemble_step(pairs, loss=loss, **settings)
+    for _ in range(3):
+        together(real)
+    for index, pair in enumerate(pairs):
+        step = torch_peers.gan_step(*pair, loss=loss, **settings)
+        for _ in range(3):
+            step(real[index])
+        alone = [value.detach() for module in pair for value in module.parameters()]
+        stacked = [value[index].detach() for params in moved for value in params.values()]
+        for own, theirs, start in zip(alone, stacked, before[index], strict=True):
+            np.testing.assert_allclose(own, theirs, rtol=1e-4, atol=1e-5)
+            assert not np.allclose(own, start)
 
 
 def test_plane_members_are_the_runs_of_their_seeds(config):

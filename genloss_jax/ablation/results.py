@@ -132,13 +132,14 @@ def _whole_steps(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _parsed(text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    # JSON's containers, quoted text, null, NaN and Infinity are no axis values: they stay what was written.
-    number = isinstance(value, (bool, int)) or (isinstance(value, float) and np.isfinite(value))
-    return value if number else text
+    # All else that JSON knows is no axis value, and stays what was written: null, true, NaN, lists, quoted text.
+    return value if type(value) is int or (type(value) is float and np.isfinite(value)) else text
 
 
 def _samples(path: Path) -> dict[str, np.ndarray]:

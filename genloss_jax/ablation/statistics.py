@@ -115,16 +115,15 @@ def scores(
         ValueError: if the metric or the step is not in the table.
     """
     selected = _select(results, metric, step)
+    rows = selected.rows.assign(_cell=selected.rows.groupby(selected.axes, sort=False).ngroup())
+    values, costs = (rows.pivot(index=SEED, columns="_cell", values=what).to_numpy() for what in ("value", "cost"))
+    entries = rows.drop_duplicates("_cell").sort_values("_cell")[selected.entry].to_numpy()
     choose = _held_out_choice if held_out else _choice
     columns = {}
-    for entry, rows in selected.rows.groupby(selected.entry, sort=False):
-        cell = rows.groupby(selected.axes, sort=False).ngroup()
-        values, costs = (
-            rows.assign(_cell=cell).pivot(index=SEED, columns="_cell", values=x) for x in ("value", "cost")
-        )
-        picked = values.to_numpy()[np.arange(len(values)), choose(costs.to_numpy())]
-        columns[entry] = pd.Series(picked, values.index)
-    return pd.DataFrame(columns).sort_index().rename_axis(index=SEED)
+    for entry in pd.unique(entries):
+        own = entries == entry
+        columns[entry] = np.take_along_axis(values[:, own], choose(costs[:, own])[:, None], axis=1)[:, 0]
+    return pd.DataFrame(columns, index=pd.Index(np.sort(rows[SEED].unique()), name=SEED))
 
 
 def verdict_of(results: Results, metric: str | None = None, step: int | None = None) -> Verdict:
@@ -300,7 +299,7 @@ def _choice(costs):
     present = ~np.isnan(costs)
     totals, counts = np.where(present, costs, 0.0).sum(axis=0), present.sum(axis=0)
     means = totals / np.maximum(counts, 1)
-    return np.where(present, means, np.inf).argmin(axis=1)
+    return np.where(present, means, np.inf).argmin(axis=1)  # of the cells that have the seed
 
 
 def _held_out_choice(costs):

@@ -11,7 +11,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval as pe
 
-from benchmarks import _measure, ablation, loss_overhead, plane, reconstruction, step_time
+from benchmarks import _measure, ablation, loss_overhead, plane, reconstruction, step_time, verdicts
 from configs import r3gan_ring
 from genloss_jax import metrics, networks, training
 from genloss_jax.ablation import planning
@@ -303,3 +303,17 @@ def test_reconstruction_gives_a_row_per_contestant_and_seed(capsys):
     errors = [float(row["reconstruction_squared_error"]) for row in rows[:2]]
     assert errors[0] != errors[1]
     assert f"{np.mean(errors):.4g}" in capsys.readouterr().out
+
+
+def test_verdicts_are_counted_for_every_kind_of_study(capsys):
+    rows = verdicts.run((6,), (2, 3), (2,), repetitions=2)
+    kinds = {(row["truth"], row["entries"], row["cells"]) for row in rows}
+    assert {("same", 2, 1), ("planted", 3, 1), ("ladder", 3, 1), ("same", 2, 2), ("uneven", 2, 2)} <= kinds
+    assert all(0.0 <= float(row["right"]) <= 1.0 for row in rows)
+    assert "truth planted" in capsys.readouterr().out
+
+
+def test_a_verdict_on_a_difference_far_above_the_noise_is_right(monkeypatch):
+    monkeypatch.setattr(verdicts, "PLANTED", 40.0)
+    for truth, cells in (("planted", 1), ("ladder", 1), ("planted", 3)):
+        assert verdicts.right(truth, 6, 3, cells, "gaussian", 0.3, np.random.default_rng(0))

@@ -107,6 +107,13 @@ def failure_rates(measured: Measured) -> pd.Series:
     return totals["num_failed"] / totals["num_seeds"]
 
 
+def unranked(measured: Measured) -> str:
+    """Name the entries that have no score; nothing where all have one."""
+    entries = set(measured.results.members[measured.entry]) - set(measured.entries)
+    names = ", ".join(map(str, ordered(entries)))
+    return f"Not ranked, because they have no {measured.metric} at the last step: {names}." if names else ""
+
+
 def unfinished(results: Results) -> str:
     """Say what a study still lacks; nothing where it is complete."""
     study, table = results.study, results.table

@@ -61,7 +61,7 @@ class Study:
         rows = {}
         for (b, (fixed, free)), raw, corrected in zip(pairs.items(), p, adjusted, strict=True):
             level = (1.0 - CONFIDENCE) * raw / corrected
-            bounds = np.array([_t_interval(fixed, level), _t_interval(free, min(1.0, 5 * level))])
+            bounds = np.array([_interval(fixed, level), _interval(free, min(1.0, 5 * level))])
             low, high = sorted(sign * bound for bound in (bounds[:, 0].min(), bounds[:, 1].max()))
             wins = (free < 0).mean() + 0.5 * (free == 0).mean()
             rows[b] = {"difference": sign * free.mean(), "difference_low": low, "difference_high": high}
@@ -71,7 +71,7 @@ class Study:
     def _p(self, fixed, free):
         if not (fixed.mean() < 0 and free.mean() < 0):
             return 1.0
-        return max(stats.ttest_1samp(fixed, 0).pvalue, stats.ttest_1samp(free, 0).pvalue / 5)
+        return max(_p_value(fixed), _p_value(free) / 5)
 
     def numbers(self):
         """Give all numbers in tables: key -> value."""
@@ -157,9 +157,21 @@ class Study:
         return found
 
 
-def _t_interval(differences, level):
-    half = stats.t.ppf(1.0 - level / 2, len(differences) - 1) * differences.std(ddof=1) / np.sqrt(len(differences))
-    return differences.mean() - half, differences.mean() + half
+def _p_value(differences):
+    """Give that of the t test, or of the sign test where all seeds agree and it is smaller."""
+    agree = abs(np.sign(differences).sum()) == len(differences)
+    return min(stats.ttest_1samp(differences, 0).pvalue, 2.0 ** (1 - len(differences)) if agree else 1.0)
+
+
+def _interval(differences, level):
+    """Give that of the t test; where the sign test rejects, the end next to 0 is at most the nearest difference."""
+    found = stats.ttest_1samp(differences, 0).confidence_interval(1.0 - level)
+    agree = abs(np.sign(differences).sum()) == len(differences)
+    if not agree or 2.0 ** (1 - len(differences)) > level:
+        return found.low, found.high
+    if differences.mean() < 0:
+        return found.low, min(found.high, differences.max())
+    return max(found.low, differences.min()), found.high
 
 
 def _bca(values):

@@ -268,6 +268,18 @@ def test_other_directions_are_ranked_by_what_is_better(tmp_path, metric):
     assert page.numbers["leaderboard/hinge/rank"] == 1.0
 
 
+def test_an_entry_without_the_metric_is_named_and_a_metric_that_some_lack_is_left_blank(tmp_path):
+    def partial(description, table, members, samples):
+        lacks = (table["loss"] == "wasserstein") & (table["metric"] == "reverse_kl")
+        lacks |= (table["loss"] == "minimax") & (table["metric"] == "mass")
+        return description | {"title": ""}, table[~lacks], members, samples
+
+    page = Page(_changed(tmp_path, partial, **SMALL | {"losses": ("hinge", "minimax", "wasserstein")}))
+    assert "Not ranked, because they have no reverse_kl at the last step: wasserstein." in page.text
+    assert "other_metrics/hinge/mass" in page.numbers
+    assert "other_metrics/minimax/mass" not in page.numbers
+
+
 def test_names_are_text_and_never_markup(tmp_path):
     name = '<script>alert("x")</script>'
 

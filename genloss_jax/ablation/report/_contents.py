@@ -55,7 +55,7 @@ def studied(measured: Measured) -> Table:
             number("seconds_per_member", seconds / num),
             " seconds for a member",
         ),
-        "versions": (", ".join(f"{name} {version}" for name, version in study["versions"].items()),),
+        "versions": (", ".join(f"{name} {version}" for name, version in study["versions"].items() if version),),
     }
     return Table("studied", ("", ""), tuple(Row(name, (cell,)) for name, cell in facts.items()))
 

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from genloss_jax.ablation.comparison import cost
-from genloss_jax.ablation.measured import Measured, difference_of, is_number, named, ordered, short
+from genloss_jax.ablation.measured import Measured, difference_of, is_number, named, ordered
 from genloss_jax.ablation.report import _svg
 
 _INK, _MUTED, _LINE, _BAD = (_svg.LIGHT[role] for role in ("ink", "muted", "line", "bad"))
@@ -116,8 +116,9 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
     _floor(axes.axhline, measured)
     if scale == "log":
         axes.set_xscale("log")
-    shown = values if len(values) <= 4 else values[:: -(-len(values) // 4)]
-    axes.set_xticks([places[value] for value in shown], [short(value) for value in shown])
+    shown = values if len(values) <= 4 else values[:: -(-len(values) // 3)]
+    labels = [f"{value:.2g}" if isinstance(value, float) else str(value) for value in shown]
+    axes.set_xticks([places[value] for value in shown], labels)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.12)
     axes.set_ylim(*limits)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from genloss_jax.ablation.comparison import CONFIDENCE
-from genloss_jax.ablation.measured import Measured, measure, members_of, unfinished
+from genloss_jax.ablation.measured import Measured, measure, members_of, unfinished, unranked
 from genloss_jax.ablation.report import _contents, _figures, _samples, _svg
 from genloss_jax.ablation.results import Results
 
@@ -72,7 +72,7 @@ def _page(measured: Measured) -> str:
     study = measured.results.study
     return environment.get_template("page.html").render(
         study=study,
-        title=study["title"],
+        title=study["title"] or study["name"],
         unfinished=unfinished(measured.results),
         verdict=measured.verdict,
         sections=_SECTIONS.items(),
@@ -81,6 +81,7 @@ def _page(measured: Measured) -> str:
         confidence=f"{100 * CONFIDENCE:.0f} %",
         studied=_contents.studied(measured),
         leaderboard=_contents.leaderboard(measured),
+        unranked=unranked(measured),
         comparisons=_contents.comparisons(measured),
         win_rates=_contents.win_rates(measured),
         budget=_contents.budget(measured),
@@ -163,9 +164,13 @@ def _records(frame: pd.DataFrame) -> dict[str, Any]:
 def _markdown(measured: Measured, picture: str) -> str:
     """Give the verdict, the leaderboard, failures and commands in Markdown."""
     study = measured.results.study
-    parts = [f"# {study['title']}", unfinished(measured.results), f"**{measured.verdict.sentence}**"]
+    parts = [f"# {study['title'] or study['name']}", unfinished(measured.results), f"**{measured.verdict.sentence}**"]
     parts += [f"![Leaderboard by {measured.metric}, with intervals and floor]({picture})"]
-    parts += [_contents.leaderboard(measured).markdown(), next(_contents.flips(measured).lines())[1]]
+    parts += [
+        _contents.leaderboard(measured).markdown(),
+        unranked(measured),
+        next(_contents.flips(measured).lines())[1],
+    ]
     parts += ["## What was studied", _contents.studied(measured).markdown()]
     metrics, failed = _contents.other_metrics(measured), _contents.failures(measured)
     if len(metrics.header) > 1:

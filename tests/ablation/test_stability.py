@@ -188,8 +188,8 @@ def test_the_config_trains_this_game_and_its_metric_is_the_squared_distance():
 
 @pytest.mark.slow
 def test_picture_is_drawn():
-    drawn = stability.picture(width=300)
-    assert drawn.shape == (240, 300, 3) and np.unique(drawn.reshape(-1, 3), axis=0).shape[0] > 100
+    drawn = stability.picture()
+    assert drawn.shape == (840, 1200, 3) and np.unique(drawn.reshape(-1, 3), axis=0).shape[0] > 100
 
 
 def test_page_is_up_to_date(tmp_path, monkeypatch):

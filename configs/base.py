@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     data.batch_size = 64  # examples per move
 
     config.networks = networks = ConfigDict()
-    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan; conv in a glow; unet in diffusion; pixelcnn, image_gpt
+    networks.name = "dcgan"  # mlp, dcgan, resnet, r3gan, linear; conv in a glow; unet in diffusion; pixelcnn, image_gpt
     networks.width = 64  # units, or channels at the highest resolution
     networks.depth = 3  # hidden layers of an mlp; blocks of a pixelcnn, an image_gpt or a unet
     networks.activation = "default"  # the architecture's own
@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.latent = latent = ConfigDict()
     latent.dim = 64
     latent.top_dim = 8  # of the level above, in an hvae
-    latent.distribution = "normal"  # normal, uniform
+    latent.distribution = "normal"  # normal, uniform, zero
 
     # python -m genloss_jax.losses.catalog lists them. Several joined by "|" share one compiled program, in which the
     # traced hyper["loss_index"], 0 unless an ablation sets it, chooses: hinge|wasserstein|f_gan_kl

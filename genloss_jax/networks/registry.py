@@ -12,6 +12,7 @@ from genloss_jax.networks import convolution, normalization
 from genloss_jax.networks.adapters import from_linen
 from genloss_jax.networks.dcgan import DCGANCritic, DCGANGenerator
 from genloss_jax.networks.layers import ACTIVATIONS, IMAGE_SIZES
+from genloss_jax.networks.linear import LinearCritic, LinearGenerator
 from genloss_jax.networks.mlp import MLPCritic, MLPGenerator
 from genloss_jax.networks.network import Network
 from genloss_jax.networks.r3gan import R3GANCritic, R3GANGenerator
@@ -22,10 +23,10 @@ class NetworkConfig(NamedTuple):
     """What a network is; anything with these attributes will do.
 
     Attributes:
-        name: "mlp", "dcgan", "resnet" or "r3gan".
+        name: "mlp", "dcgan", "resnet", "r3gan", or "linear" for the smallest games.
         width: hidden units, or channels as the architecture counts them.
         depth: hidden layers of a multilayer perceptron; other architectures ignore it.
-        normalization: "batch", "group" or "none"; r3gan has none.
+        normalization: "batch", "group" or "none"; r3gan and linear have none.
         spectral_norm: of the critic's kernels.
         minibatch_stddev: append it to the critic's last features.
         convolution: "auto", "native" or "patches".
@@ -85,11 +86,29 @@ def _mlp_critic(config, **kwargs):
     return MLPCritic((config.width,) * config.depth, normalization=config.normalization, **options)
 
 
+def _linear_generator(config, shape, **kwargs):
+    _refuse_options(config, kwargs)
+    return LinearGenerator(shape)
+
+
+def _linear_critic(config, **kwargs):
+    _refuse_options(config, _critic_options(config, kwargs))
+    return LinearCritic()
+
+
+def _refuse_options(config, given):
+    # An activation is of hidden layers, of which a linear network has none.
+    wanted = [name for name, value in given.items() if value and name != "activation"]
+    if wanted:
+        raise ValueError(f"networks of the name {config.name!r} have no {', '.join(wanted)}")
+
+
 def _critic_options(config, given):
     return {"spectral_norm": config.spectral_norm, "minibatch_stddev": config.minibatch_stddev, **given}
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "linear": Architecture(_linear_generator, _linear_critic, ("relu", "relu"), False, False),
     "mlp": Architecture(_mlp_generator, _mlp_critic, ("relu", "leaky_relu"), False, False),
     "dcgan": _image(DCGANGenerator, DCGANCritic, ("relu", "leaky_relu")),
     "resnet": _image(ResNetGenerator, ResNetCritic, ("relu", "relu")),

@@ -16,6 +16,7 @@ DISCRIMINATOR, GENERATOR = "discriminator", "generator"
 LATENTS: dict[str, Callable[..., jax.Array]] = {
     "normal": jax.random.normal,
     "uniform": lambda key, shape: jax.random.uniform(key, shape, minval=-1.0, maxval=1.0),
+    "zero": lambda key, shape: jnp.zeros(shape),
 }
 
 
@@ -109,7 +110,8 @@ def gan(
         loss: the pair of losses, or a function of the traced `hyper["loss_index"]` that gives one
             (`adversarial.switch(names)`).
         latent_dim: dimension of the latent space.
-        latent: "normal" for N(0, I), "uniform" for U[-1, 1], as in the DCGAN paper.
+        latent: "normal" for N(0, I), "uniform" for U[-1, 1], as in the DCGAN paper, "zero" for a generator of one
+            point.
         penalties: name -> penalty on the discriminator, with weight `hyper["<name>_weight"]`.
         generator_penalties: the same for the generator.
         inputs: what stands between examples and the critic.

@@ -1,4 +1,4 @@
-"""Samples as pictures: grids of images, and points in the plane."""
+"""Samples as pictures: grids of images, and points in the plane or on the line."""
 
 import io
 import os
@@ -15,7 +15,7 @@ _PAPER = 255
 
 
 def picture(samples: Any, real: Any = None) -> Picture:
-    """Draw samples: images `[N, H, W, C]` as a grid, points `[N, 2]` as a scatter plot over the real ones.
+    """Draw samples: images `[N, H, W, C]` as a grid, points over the real ones, `[N, 2]` scattered, `[N, 1]` counted.
 
     Args:
         samples: what a model made, on the device or not.
@@ -32,7 +32,9 @@ def picture(samples: Any, real: Any = None) -> Picture:
         return grid(samples)
     if len(shape) == 2 and shape[1] == 2:
         return scatter(samples, real)
-    raise ValueError(f"samples must be images [N, H, W, C] or points [N, 2], got shape {shape}")
+    if len(shape) == 2 and shape[1] == 1:
+        return histogram(samples, real)
+    raise ValueError(f"samples must be images [N, H, W, C] or points [N, 2] or [N, 1], got shape {shape}")
 
 
 def grid(images: Any, columns: int | None = None, *, gap: int = 1) -> Picture:
@@ -76,7 +78,7 @@ def scatter(samples: Any, real: Any = None, *, pixels: int = 512) -> Picture:
     Returns:
         uint8 `[pixels, pixels, 3]`.
     """
-    figure, canvas = _figure(pixels, pixels)
+    figure, canvas = open_figure(pixels, pixels)
     axes = figure.add_subplot(aspect="equal")
     if real is not None:
         real = _finite_points(real, "real")
@@ -88,7 +90,32 @@ def scatter(samples: Any, real: Any = None, *, pixels: int = 512) -> Picture:
     samples = _finite_points(samples, "samples")
     axes.scatter(samples[:, 0], samples[:, 1], s=4, c="C3", linewidths=0, label="samples")
     axes.legend(loc="upper right", markerscale=3)
-    return _pixels(canvas)
+    return render(canvas)
+
+
+def histogram(samples: Any, real: Any = None, *, pixels: int = 512, bins: int = 60) -> Picture:
+    """Count points on the line, on one axis with the real ones where they are given.
+
+    Args:
+        samples: `[N, 1]`; points that are not finite are left out.
+        real: `[M, 1]` examples of the data, drawn behind in grey.
+        pixels: side of the picture.
+        bins: of equal width.
+
+    Returns:
+        uint8 `[pixels, pixels, 3]`.
+    """
+    figure, canvas = open_figure(pixels, pixels)
+    axes = figure.add_subplot(ylabel="share")
+    named = {"real": (real, "0.75"), "samples": (samples, "C3")}
+    drawn = {name: (_finite_points(x, name, 1)[:, 0], color) for name, (x, color) in named.items() if x is not None}
+    everything = np.concatenate([points for points, _ in drawn.values()])
+    edges = np.histogram_bin_edges(everything, bins) if len(everything) else bins
+    for name, (points, color) in drawn.items():
+        shares = np.full(len(points), 1.0 / max(len(points), 1))
+        axes.hist(points, edges, weights=shares, color=color, alpha=0.8, label=name)
+    axes.legend(loc="upper right")
+    return render(canvas)
 
 
 def side_by_side(named: Mapping[str, Picture], *, columns: int = 4, pixels: int = 320) -> Picture:
@@ -109,13 +136,13 @@ def side_by_side(named: Mapping[str, Picture], *, columns: int = 4, pixels: int 
         raise ValueError("named must hold at least one picture, got none")
     columns = min(columns, len(named))
     rows = -(-len(named) // columns)
-    figure, canvas = _figure(columns * pixels, rows * (pixels + 20))
+    figure, canvas = open_figure(columns * pixels, rows * (pixels + 20))
     for index, (name, image) in enumerate(named.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.imshow(np.broadcast_to(image, (*image.shape[:2], 3)), interpolation="nearest")
         axes.set_title(name)
         axes.set_axis_off()
-    return _pixels(canvas)
+    return render(canvas)
 
 
 def save_png(path: str | os.PathLike[str], image: Any) -> None:
@@ -144,7 +171,8 @@ def save_png(path: str | os.PathLike[str], image: Any) -> None:
     temporary.replace(path)
 
 
-def _figure(width, height):
+def open_figure(width: int, height: int) -> tuple[Any, Any]:
+    """Open a matplotlib figure of a size in pixels, with the canvas to `render`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -153,13 +181,14 @@ def _figure(width, height):
     return figure, FigureCanvasAgg(figure)
 
 
-def _pixels(canvas):
+def render(canvas: Any) -> Picture:
+    """Draw a figure's canvas, uint8 `[height, width, 3]`."""
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _finite_points(points: Any, name: str) -> np.ndarray:
+def _finite_points(points: Any, name: str, dim: int = 2) -> np.ndarray:
     points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"{name} must be points [N, 2], got shape {points.shape}")
+    if points.ndim != 2 or points.shape[1] != dim:
+        raise ValueError(f"{name} must be points [N, {dim}], got shape {points.shape}")
     return points[np.isfinite(points).all(axis=1)]

@@ -45,12 +45,26 @@ class TestScatter:
         np.testing.assert_array_equal(pictures.scatter(points), pictures.scatter(points[:1]))
 
 
+class TestHistogram:
+    def test_counts_samples_where_they_are(self):
+        image = pictures.histogram(np.full((50, 1), 0.9), np.linspace(-1.0, 1.0, 50)[:, None]).astype(int)
+        red = (image[..., 0] > 150) & (image[..., 1] < 100)
+        columns = np.nonzero(red[100:])[1]  # below the legend
+        assert columns.size > 0 and columns.min() > 400
+
+    def test_leaves_out_what_is_not_finite(self):
+        points = np.array([[0.0], [np.nan], [np.inf]])
+        np.testing.assert_array_equal(pictures.histogram(points), pictures.histogram(points[:1]))
+
+
 class TestPicture:
     def test_chooses_by_shape(self):
         images = np.zeros((4, 8, 8, 1))
         points = np.random.default_rng(0).normal(size=(20, 2))
         np.testing.assert_array_equal(pictures.picture(images, images), pictures.grid(images))
         np.testing.assert_array_equal(pictures.picture(points, points), pictures.scatter(points, points))
+        line = points[:, :1]
+        np.testing.assert_array_equal(pictures.picture(line, line), pictures.histogram(line, line))
 
     def test_refuses_what_it_cannot_draw(self):
         with pytest.raises(ValueError, match=r"samples must be .* got shape \(5, 3\)"):

@@ -82,8 +82,10 @@ def get(name: str) -> AdversarialLoss:
 def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
     """Chooses a loss by a traced index, so that variants with different losses share one compiled program.
 
-    Put it around the head alone, after the networks. Under `vmap` over the index all heads are evaluated and one is
-    kept, which costs nothing beside the networks; gradients stay finite, since every head's are.
+    Put it around the head alone, after the networks. With an index that is not batched only the chosen head is
+    computed. Under `vmap` over the index all heads are evaluated and one is kept, which costs little beside the networks
+    unless a head compares all pairs of the batch; gradients stay finite, since every head's are. They are taken in
+    reverse mode: the backward pass chooses again, and computes the chosen head anew.
 
     Args:
         names: names that `get` knows, all for logits of one shape.
@@ -103,11 +105,34 @@ def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
         check_index(index, len(losses))
 
         def discriminator(real_logits: ArrayLike, fake_logits: ArrayLike) -> Array:
-            return jax.lax.switch(index, [loss.discriminator for loss in losses], real_logits, fake_logits)
+            return _one_of([loss.discriminator for loss in losses], index, real_logits, fake_logits)
 
         def generator(real_logits: ArrayLike, fake_logits: ArrayLike) -> Array:
-            return jax.lax.switch(index, [loss.generator for loss in losses], real_logits, fake_logits)
+            return _one_of([loss.generator for loss in losses], index, real_logits, fake_logits)
 
         return AdversarialLoss(discriminator, generator)
 
     return choose
+
+
+def _one_of(heads: Sequence[Callable[..., Array]], index: ArrayLike, *logits: ArrayLike) -> Array:
+    """Compute the head of the index, and its gradient without the others.
+
+    The derivative of `lax.switch` itself keeps what any of its branches needs, zeros for those that were not chosen:
+    whole matrices, where one of them compares all pairs.
+    """
+
+    @jax.custom_vjp
+    def choose(index, *logits):
+        return jax.lax.switch(index, heads, *logits)
+
+    def forward(index, *logits):
+        return choose(index, *logits), (index, logits)
+
+    def backward(kept, cotangent):
+        index, logits = kept
+        pull_backs = [lambda *logits, head=head: jax.vjp(head, *logits)[1](cotangent) for head in heads]
+        return None, *jax.lax.switch(index, pull_backs, *logits)
+
+    choose.defvjp(forward, backward)
+    return choose(index, *logits)

@@ -124,7 +124,7 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
     axes.set_ylim(*limits)
     _scale(axes, "y", [measured.cells["mean"].to_numpy(), [measured.floor]])
     axes.tick_params(axis="y", labelcolor=_MUTED)
-    axes.set_title(str(entry), fontsize=12, loc="left")
+    figure.text(4 / 190, 0.97, str(entry), va="top", fontsize=min(12, 310 / len(str(entry))))
     return figure
 
 

@@ -83,9 +83,9 @@ def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
     """Chooses a loss by a traced index, so that variants with different losses share one compiled program.
 
     Put it around the head alone, after the networks. With an index that is not batched only the chosen head is
-    computed. Under `vmap` over the index all heads are evaluated and one is kept, which costs little beside the networks
-    unless a head compares all pairs of the batch; gradients stay finite, since every head's are. They are taken in
-    reverse mode: the backward pass chooses again, and computes the chosen head anew.
+    computed. Under `vmap` over the index all heads are evaluated and one is kept, which costs little beside the
+    networks unless a head compares all pairs of the batch; gradients stay finite, since every head's are. They are
+    taken in reverse mode: the backward pass chooses again, and computes the chosen head anew.
 
     Args:
         names: names that `get` knows, all for logits of one shape.

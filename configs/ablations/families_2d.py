@@ -6,17 +6,17 @@ python -m experiments.ablate --config=configs/ablations/families_2d.py --workdir
 from configs.ablations import base
 
 FAMILIES = {
-    "GAN, R3GAN": {"base": "r3gan_ring"},
-    "GAN, non-saturating": {"base": "gan_ring"},
+    "GAN (R3GAN)": {"base": "r3gan_ring"},
+    "GAN (non-saturating)": {"base": "gan_ring"},
     "VAE": {"base": "vae", "latent": {"dim": 2}, "networks": {"width": 128}},
-    "energy, contrastive divergence": {"base": "ebm_pcd"},
-    "energy, noise contrastive": {"base": "ebm_nce"},
-    "energy, denoising": {"base": "ebm_dsm"},
-    "flow, coupling spline": {"base": "nsf"},
-    "flow, autoregressive": {"base": "maf"},
-    "diffusion, DDPM": {"base": "ddpm"},
-    "diffusion, EDM": {"base": "edm"},
-    "diffusion, flow matching": {"base": "flow_matching"},
+    "energy (contrastive divergence)": {"base": "ebm_pcd"},
+    "energy (noise contrastive)": {"base": "ebm_nce"},
+    "energy (denoising)": {"base": "ebm_dsm"},
+    "flow (coupling spline)": {"base": "nsf"},
+    "flow (autoregressive)": {"base": "maf"},
+    "diffusion (DDPM)": {"base": "ddpm"},
+    "diffusion (EDM)": {"base": "edm"},
+    "diffusion (flow matching)": {"base": "flow_matching"},
 }
 
 

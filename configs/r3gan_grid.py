@@ -2,7 +2,8 @@
 
 python -m experiments.train --config=configs/r3gan_grid.py --workdir=runs/r3gan_grid
 
-About 15 minutes of one core for five seeds together. Expect 25 of 25 modes, 96 % of high quality, a reverse KL of 0.042.
+About 15 minutes of one core for five seeds together. Expect 25 of 25 modes, 96 % of high quality, a
+reverse KL of 0.042.
 """
 
 from configs import base, r3gan_ring

@@ -20,13 +20,16 @@ from genloss_jax.ablation import grid, report, results, statistics, study
 CONFIGS = Path("configs")
 
 
-def run(settings: Any, workdir: str | Path, *, chunk: int = 0, dry_run: bool = False) -> results.Results | None:
+def run(
+    settings: Any, workdir: str | Path, *, chunk: int = 0, threads: int = 0, dry_run: bool = False
+) -> results.Results | None:
     """Train a study to the end, from where it was interrupted if it was.
 
     Args:
         settings: see `configs/ablations/base.py`.
         workdir: directory of the study.
         chunk: members trained at once; 0 chooses by a measurement.
+        threads: chunks trained side by side; 0 for as many as a CPU has cores.
         dry_run: print the plan and stop.
 
     Returns:
@@ -41,7 +44,7 @@ def run(settings: Any, workdir: str | Path, *, chunk: int = 0, dry_run: bool = F
         return None
     done = 0
     with training.Progress(prepared.member_steps, unit="member-step") as progress:
-        for stop in study.run(prepared, workdir, chunk=chunk):
+        for stop in study.run(prepared, workdir, chunk=chunk, threads=threads):
             done += stop.advanced
             failed = f", {stop.failed} failed" if stop.failed else ""
             rate = stop.advanced / stop.seconds if stop.seconds else 0.0
@@ -75,6 +78,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("workdir", None, "Where the study lives. An existing one is gone on with.")
     flags.DEFINE_integer("chunk", 0, "Members trained at once; 0 measures several sizes and takes the fastest.", 0)
+    flags.DEFINE_integer("threads", 0, "Chunks trained side by side; 0 for as many as a CPU has cores.", 0)
     flags.DEFINE_bool("dry_run", False, "Print the plan, and stop.")
 
 
@@ -83,7 +87,7 @@ def main(values: flags.FlagValues) -> None:
     if values.config is None:
         raise ValueError("--config is missing; try --config=configs/ablations/ring.py")
     workdir = "" if values.dry_run else command.workdir(values)
-    run(values.config, workdir, chunk=values.chunk, dry_run=values.dry_run)
+    run(values.config, workdir, chunk=values.chunk, threads=values.threads, dry_run=values.dry_run)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ is recorded, checkpointed and resumed as one, and what it records does not depen
 import json
 import math
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ from genloss_jax.training import TrainState, records
 from genloss_jax.training.finite import Watch, broken_members
 from genloss_jax.training.loop import lengths, next_stop
 
+# Orbax numbers what it saves for the process as a whole: two saves at once wait for each other's files.
+_SAVING = threading.Lock()
 _TRAINED = ("params", "opt_state", "aux", "ema")
 
 
@@ -106,6 +109,7 @@ class Program:
         self._init = jax.jit(jax.vmap(group.setup.init, in_axes=(0, None, hyper), out_axes=self._axes))
         self._steps = jax.jit(self._several, donate_argnums=0)
         self._scrub = jax.jit(jax.vmap(_scrubbed))
+        self._lock, self._compiled = threading.Lock(), set[int]()
 
     def start(self, chunk: Chunk) -> tuple[TrainState, Watch]:
         """Begin: the states of a chunk's members, as `Setup.state` makes each."""
@@ -130,6 +134,13 @@ class Program:
             batches: leaves `[steps, seeds, batch, ...]`.
             which: `[members]`, the index of each member's seed.
         """
+        num = num_examples(batches)
+        if num not in self._compiled:
+            # Of chunks that are trained side by side, one compiles and the others wait.
+            with self._lock:
+                result = self._steps(states, watch, batches, which)
+                self._compiled.add(num)
+                return result
         return self._steps(states, watch, batches, which)
 
     def term(self, watch: Watch, member: int) -> str:
@@ -182,6 +193,38 @@ def _scrubbed(state: TrainState, failed: jax.Array) -> TrainState:
     return jax.tree.map(scrub, state)
 
 
+Look = Callable[[TrainState, Chunk, Mapping[int, Any]], tuple[dict[str, list[float]], np.ndarray]]
+"""`(states, chunk, faults) -> (metric -> a value for each member, NaN for those that failed; samples to keep)`."""
+
+
+def looker(group: Group, evaluator: metrics.Evaluator, num_kept: int) -> Look:
+    """Compile what is measured of the chunks of a group.
+
+    Args:
+        group: whose members.
+        evaluator: what is measured of each; all are given the same noise and the same held-out data.
+        num_kept: samples of each member that are kept for pictures.
+    """
+    objective, seed = group.setup.objective, group.config.evaluation.seed
+    draw = partial(objective.sample, num=evaluator.num_samples)
+    sample = jax.jit(jax.vmap(draw, in_axes=(0, 0, None)))
+    measure = training.measurer(group.setup, evaluator, group.config)
+
+    def look(states, chunk, faults):
+        params = training.sampling_params(states)
+        samples = np.asarray(sample(params, states.aux, jax.random.key(seed)))[: len(chunk.members)]
+        values: dict[str, list[float]] = {}
+        for index in range(len(chunk.members)):
+            if index in faults:
+                continue
+            own, aux = jax.tree.map(lambda leaf, index=index: leaf[index], (params, states.aux))
+            for name, value in measure(own, aux, samples[index]).items():
+                values.setdefault(name, [math.nan] * len(chunk.members))[index] = value
+        return values, samples[:, :num_kept]
+
+    return look
+
+
 class Stop(NamedTuple):
     """A moment at which a chunk hands over.
 
@@ -204,11 +247,10 @@ def train(
     group: Group,
     program: Program,
     chunk: Chunk,
-    evaluator: metrics.Evaluator,
+    look: Look,
     directory: Path,
     *,
     steps_per_dispatch: int,
-    num_kept: int,
 ) -> Iterator[Stop]:
     """Train a chunk to its end, from where it was interrupted if it was.
 
@@ -219,10 +261,9 @@ def train(
         group: of the chunk.
         program: of the group.
         chunk: which members.
-        evaluator: what is measured of each; all are given the same noise and the same held-out data.
+        look: what is measured of the members, of `looker`.
         directory: where records and checkpoints are.
         steps_per_dispatch: steps of one call of the program.
-        num_kept: samples of each member that are kept for pictures.
 
     Yields:
         Stops, at evaluations and checkpoints.
@@ -231,7 +272,6 @@ def train(
     if is_done(directory, chunk, settings.total_steps):
         yield Stop(chunk, settings.total_steps, settings.total_steps * len(chunk.members), 0.0, 0)
         return
-    look = _looker(group, evaluator, num_kept)
     streams = Streams(group, chunk)
     states, watch = program.start(chunk)
     faults: dict[int, tuple[int, str]] = {}
@@ -264,7 +304,9 @@ def train(
                         write_arrays(directory / f"{chunk.name}.npz", {"samples": samples})
                     lines.scalars(now, {"values": values, "faults": faults})
                 if settings.checkpoint_every_steps and now % settings.checkpoint_every_steps == 0:
-                    checkpoints.save(now, states, {"streams": streams.get_state(), "faults": faults})
+                    with _SAVING:
+                        checkpoints.save(now, states, {"streams": streams.get_state(), "faults": faults})
+                        checkpoints.wait()
                 yield Stop(chunk, now, advanced, seconds, sum(index < len(chunk.members) for index in faults))
         finally:
             lines.close()
@@ -313,28 +355,6 @@ class Streams:
         """Go to positions."""
         for stream, state in zip(self._streams, states, strict=True):
             stream.set_state(state)
-
-
-def _looker(group, evaluator, num_kept):
-    """Compile the look at a chunk: what is measured of each member, and a few samples of each."""
-    objective, seed = group.setup.objective, group.config.evaluation.seed
-    draw = partial(objective.sample, num=evaluator.num_samples)
-    sample = jax.jit(jax.vmap(draw, in_axes=(0, 0, None)))
-    measure = training.measurer(group.setup, evaluator, group.config)
-
-    def look(states, chunk, faults):
-        params = training.sampling_params(states)
-        samples = np.asarray(sample(params, states.aux, jax.random.key(seed)))[: len(chunk.members)]
-        values: dict[str, list[float]] = {}
-        for index in range(len(chunk.members)):
-            if index in faults:
-                continue
-            own, aux = jax.tree.map(lambda leaf, index=index: leaf[index], (params, states.aux))
-            for name, value in measure(own, aux, samples[index]).items():
-                values.setdefault(name, [math.nan] * len(chunk.members))[index] = value
-        return values, samples[:, :num_kept]
-
-    return look
 
 
 def _take_note(program, chunk, states, watch, now, faults):

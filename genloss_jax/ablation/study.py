@@ -1,11 +1,16 @@
 """A study from its config to its table: planned, placed, trained chunk by chunk, and written down."""
 
+import contextlib
 import json
 import os
+import queue
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +23,8 @@ from genloss_jax.ablation.engine import Cut, Program, Stop
 from genloss_jax.ablation.grid import Member
 from genloss_jax.ablation.planning import Group
 from genloss_jax.training import loop, records
+
+T = TypeVar("T")
 
 CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing.jsonl"
 # Numbers of members to try at once: on a CPU they soon fall out of the cache, an accelerator wants many.
@@ -122,13 +129,14 @@ def _peak() -> float:
     return 4 * 2 * 1024**3 / (time.perf_counter() - began)
 
 
-def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Iterator[Stop]:
+def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, threads: int = 0) -> Iterator[Stop]:
     """Train a study to its end, from where it was interrupted if it was, and write its results.
 
     Args:
         study: of `prepare`.
         workdir: directory of the study.
         chunk: how many members are trained at once, 0 to choose by a measurement, which is written down.
+        threads: how many chunks are trained side by side; 0 for as many as a CPU has cores, and one on accelerators.
 
     Yields:
         Stops; one for each chunk that was trained before.
@@ -141,22 +149,64 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0) -> Ite
     placed = _placed(study, workdir, chunk)
     for group, evaluator in zip(study.groups, study.evaluators, strict=True):
         parts = engine.cut(group, placed[group.name]["chunk"])
-        program = Program(group, parts.mixed)
-        for part in parts.chunks:
-            for stop in engine.train(
-                group,
-                program,
-                part,
-                evaluator,
-                workdir / CHUNKS,
-                steps_per_dispatch=steps_per_dispatch(group),
-                num_kept=study.settings.num_kept_samples,
-            ):
-                if stop.seconds:
-                    entry = {"chunk": part.name, "step": stop.step, "seconds": round(stop.seconds, 3)}
-                    _append(workdir / TIMING, entry)
-                yield stop
+        train = partial(
+            engine.train,
+            group,
+            Program(group, parts.mixed),
+            look=engine.looker(group, evaluator, study.settings.num_kept_samples),
+            directory=workdir / CHUNKS,
+            steps_per_dispatch=steps_per_dispatch(group),
+        )
+        for stop in side_by_side([partial(train, part) for part in parts.chunks], threads or _threads()):
+            if stop.seconds:
+                entry = {"chunk": stop.chunk.name, "step": stop.step, "seconds": round(stop.seconds, 3)}
+                _append(workdir / TIMING, entry)
+            yield stop
     collect(study, workdir)
+
+
+def side_by_side(work: Sequence[Callable[[], Iterator[T]]], num_threads: int) -> Iterator[T]:
+    """Run iterators in threads, and hand on what they yield as it comes.
+
+    A program of small layers keeps one core of a CPU busy, whatever the number of its threads.
+
+    Args:
+        work: makes each iterator; they begin in this order.
+        num_threads: how many run at once. One runs here, without a thread.
+    """
+    if num_threads == 1:
+        for begin in work:
+            yield from begin()
+        return
+    news: queue.SimpleQueue[T] = queue.SimpleQueue()
+    asked_to_end = threading.Event()
+
+    def go_on(begin: Callable[[], Iterator[T]]) -> None:
+        for item in begin():
+            news.put(item)
+            if asked_to_end.is_set():
+                return
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        running = [pool.submit(go_on, begin) for begin in work]
+        try:
+            while running or not news.empty():
+                with contextlib.suppress(queue.Empty):
+                    yield news.get(timeout=0.05)
+                ended = [future for future in running if future.done()]
+                running = [future for future in running if future not in ended]
+                for future in ended:
+                    future.result()
+        finally:
+            asked_to_end.set()
+            for future in running:
+                future.cancel()
+
+
+def _threads() -> int:
+    if jax.default_backend() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
@@ -242,7 +292,7 @@ def steps_per_dispatch(group: Group) -> int:
 def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate], chunk: int) -> None:
     free = _free_bytes()
     for group, estimate in zip(groups, estimates, strict=True):
-        size = min(chunk or 1, len(group.members))
+        size = min((chunk or 1) * _threads(), len(group.members))
         need = size * _COPIES * estimate.bytes_per_member
         if need > free:
             raise ValueError(

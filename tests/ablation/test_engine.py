@@ -139,13 +139,13 @@ def test_a_member_that_breaks_is_marked_and_frozen_and_changes_no_bit_of_the_oth
 
 def test_records_and_samples_do_not_depend_on_where_a_chunk_was_interrupted(many, tmp_path):
     group, _, program = many
-    evaluator = training.evaluator(group.setup, group.config)
+    look = engine.looker(group, training.evaluator(group.setup, group.config), num_kept=5)
     config = group.config.copy_and_resolve_references()
     config.training.update({"total_steps": 12, "evaluate_every_steps": 4, "checkpoint_every_steps": 2})
     group, chunk = group._replace(config=config.lock()), Chunk("g0_0", (0, 1, 2), 4)
 
     def train(directory):
-        yield from engine.train(group, program, chunk, evaluator, directory, steps_per_dispatch=2, num_kept=5)
+        yield from engine.train(group, program, chunk, look, directory, steps_per_dispatch=2)
 
     assert [stop.step for stop in train(tmp_path / "whole")] == [2, 4, 6, 8, 10, 12]
     for stop in train(tmp_path / "cut"):
@@ -171,10 +171,8 @@ def test_a_member_broken_from_the_start_is_recorded_as_such(tmp_path):
     (group,) = groups_of(
         {"learning_rate": (1e30, 1e-3), "seed": (0,)}, optimizer={"name": "sgd"}, training={"total_steps": 8}
     )
-    evaluator, chunk = training.evaluator(group.setup, group.config), whole(group)
-    *_, last = engine.train(
-        group, Program(group, mixed=True), chunk, evaluator, tmp_path, steps_per_dispatch=2, num_kept=5
-    )
+    look, chunk = engine.looker(group, training.evaluator(group.setup, group.config), num_kept=5), whole(group)
+    *_, last = engine.train(group, Program(group, mixed=True), chunk, look, tmp_path, steps_per_dispatch=2)
     (line,) = [line for line in engine.read(tmp_path, chunk) if line["step"] == 8]
     assert last.failed == 1
     assert list(line["faults"]) == ["0"] and 1 <= line["faults"]["0"][0] <= 8

@@ -5,6 +5,7 @@ be killed at any moment; the same command goes on with it and gives the same tab
 """
 
 import importlib
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ def run(
     print(study.describe(prepared), flush=True)
     if dry_run:
         return None
-    done = 0
+    done = trained = 0
+    began = time.perf_counter()
     with training.Progress(prepared.member_steps, unit="member-step") as progress:
         for stop in study.run(prepared, workdir, chunk=chunk, threads=threads):
             done += stop.advanced
+            trained += stop.advanced if stop.seconds else 0
             failed = f", {stop.failed} failed" if stop.failed else ""
-            rate = stop.advanced / stop.seconds if stop.seconds else 0.0
+            rate = trained / (time.perf_counter() - began)
             progress.show(done, rate, f"{stop.chunk.name} step {stop.step}{failed}")
     found = results.load(workdir)
     pages = report.write(found, Path(workdir) / "report")

@@ -36,7 +36,7 @@ def interval(low: float, high: float, scale: str = "log") -> ConfigDict:
 def finish(study: ConfigDict, variant: str) -> ConfigDict:
     """Apply the variant named after the config's colon, and lock the study.
 
-    smoke keeps two values of each listed axis, and leaves the size of the bases, two steps of small networks, as it is.
+    smoke keeps the first and the last value of each axis, and leaves the size of the bases, two steps of small networks, as it is.
     """
     if variant not in ("", "smoke"):
         raise ValueError(f"unknown variant {variant!r} after the config's colon; valid: 'smoke'")
@@ -47,9 +47,15 @@ def finish(study: ConfigDict, variant: str) -> ConfigDict:
         study.search.num_draws = min(study.search.num_draws, 2)
         for name, values in study.axes.items():
             if isinstance(values, tuple):
-                study.axes[name] = values[:2]
+                study.axes[name] = _ends(values)
+            elif "scale" not in values:
+                study.axes[name] = ConfigDict({label: values[label] for label in _ends(tuple(values))})
         study.num_kept_samples = min(study.num_kept_samples, 8)
     return study.lock()
+
+
+def _ends(values: tuple) -> tuple:
+    return values if len(values) < 2 else (values[0], values[-1])
 
 
 def _remove(overrides: ConfigDict, first: str, *rest: str) -> None:

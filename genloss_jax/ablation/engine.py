@@ -1,7 +1,7 @@
 """Train the members of a group together: `init` and `step` of a single run, under `vmap`.
 
-Members go in chunks, one after the other, because many at once fall out of the cache. A chunk is a run of its own: it
-is recorded, checkpointed and resumed as one, and what it records does not depend on where it was interrupted.
+Members go in chunks, because many at once fall out of the cache. A chunk is a run of its own: it is recorded,
+checkpointed and resumed as one, and what it records does not depend on where it was interrupted.
 """
 
 import json

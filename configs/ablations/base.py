@@ -36,7 +36,7 @@ def interval(low: float, high: float, scale: str = "log") -> ConfigDict:
 def finish(study: ConfigDict, variant: str) -> ConfigDict:
     """Apply the variant named after the config's colon, and lock the study.
 
-    smoke keeps the first and the last value of each axis, and leaves the size of the bases, two steps of small networks, as it is.
+    smoke keeps the first and the last value of each axis, and the size of the bases: two steps of small networks.
     """
     if variant not in ("", "smoke"):
         raise ValueError(f"unknown variant {variant!r} after the config's colon; valid: 'smoke'")

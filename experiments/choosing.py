@@ -35,22 +35,21 @@ never comes to rest there. Looking ahead (extragradient steps) damps a little; s
 """
 
 
-def run(have: list[str], out: str | Path) -> str:
-    """Write the page.
+def page(have: list[str], folder: Path) -> str:
+    """Compose the page.
 
     Args:
         have: directories of studies, as `experiments.ablate` writes them.
-        out: the file to write; studies' pictures are linked from where they lie.
+        folder: where the page is to lie; studies' pictures are linked from where they lie.
 
     Returns:
-        The page.
+        Markdown.
 
     Raises:
         ValueError: if there is no study.
     """
     if not have:
         raise ValueError("--have is missing; try --have=runs/ring,runs/families_2d")
-    out = Path(out)
     studies = {workdir: results.load(workdir) for workdir in have}
     kinds = dict.fromkeys((each.study["modality"], each.study["compare"]) for each in studies.values())
     parts = [_INTRODUCTION.format(command=f"python -m experiments.choosing --have={','.join(have)}")]
@@ -60,12 +59,10 @@ def run(have: list[str], out: str | Path) -> str:
             for workdir, each in studies.items()
             if (each.study["modality"], each.study["compare"]) == (modality, compare)
         }
-        parts += [f"## Choosing the {compare.replace('_', ' ')}: {modality}\n", *_measured(own, out.parent)]
+        parts += [f"## Choosing the {compare.replace('_', ' ')}: {modality}\n", *_measured(own, folder)]
         names = {Path(workdir).name: each for workdir, each in own.items()}
         parts.append(advice.markdown(advice.advise(names, modality)) + "\n")
-    page = "\n".join([*parts, _STABILITY])
-    out.write_text(page)
-    return page
+    return "\n".join([*parts, _STABILITY])
 
 
 def _measured(studies: Mapping[str, results.Results], folder: Path) -> list[str]:
@@ -91,8 +88,9 @@ def define_flags() -> None:
 
 def main(values: flags.FlagValues) -> None:
     """Write what the flags say."""
-    run(values.have, values.out)
-    print(values.out)
+    out = Path(values.out)
+    out.write_text(page(values.have, out.parent))
+    print(out)
 
 
 if __name__ == "__main__":

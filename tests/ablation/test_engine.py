@@ -61,8 +61,9 @@ def member_of(tree, index):
     "name", [*FAMILIES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES[2:])]
 )
 def test_a_member_is_the_same_config_trained_alone(name):
-    # Attention does not see the bias of its keys, whose gradient is rounding noise; Adam would scale it to a step.
-    overrides = {"optimizer": {"name": "sgd"}} if name == "vq_vae" else {}
+    # Attention does not see the bias of its keys, and some kernels see pixels that are nearly always 0: their gradients
+    # are rounding noise, which Adam scales to a step.
+    overrides = {"optimizer": {"name": "sgd"}} if name in ("vq_vae", "pixelcnn") else {}
     (group,) = groups_of({"seed": (0, 7), "learning_rate": (1e-3, 2e-4)}, name, **overrides)
     (states, _), _ = trained(group, whole(group))
     for index in (1, 2):

@@ -6,6 +6,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+OR = "|"
+"""Joins names of which a traced index chooses one."""
+
 
 def hint(name: object, names: Iterable[str]) -> str:
     """Suggest the nearest of `names`, or say nothing where none is near."""

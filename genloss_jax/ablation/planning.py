@@ -12,12 +12,11 @@ import jax
 from ml_collections import ConfigDict
 
 from genloss_jax import training
+from genloss_jax._names import OR
 from genloss_jax.ablation.grid import Member
 from genloss_jax.losses import adversarial, penalties
 from genloss_jax.objectives.objective import Batch
 from genloss_jax.training import records
-
-JOIN = "|"
 
 
 def _any(value: Any) -> None:
@@ -123,7 +122,7 @@ def _group(name: str, members: Sequence[Member]) -> Group:
         index: _distinct(_value(member.config, field) for member in members) for index, field in SWITCHED.items()
     }
     switched = tuple(index for index, names in choices.items() if len(names) > 1)
-    joined = {SWITCHED[index]: JOIN.join(choices[index]) for index in switched}
+    joined = {SWITCHED[index]: OR.join(choices[index]) for index in switched}
     config = _joined(members[0].config, joined)
     setup = training.from_config(config)
     known: dict[str, dict[str, float]] = {}

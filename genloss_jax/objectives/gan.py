@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from genloss_jax._names import look_up
-from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
+from genloss_jax.objectives._head import Head, chosen
 from genloss_jax.objectives.objective import Hyper, Objective, Variables, check_counts, hyper_value, mean, num_examples
 
 DISCRIMINATOR, GENERATOR = "discriminator", "generator"
@@ -93,7 +93,7 @@ def gan(
     generator: Network,
     discriminator: Network,
     *,
-    loss: AdversarialLoss | Callable[[jax.Array], AdversarialLoss],
+    loss: Head,
     latent_dim: int,
     latent: str = "normal",
     penalties: Mapping[str, Penalty] | None = None,
@@ -213,9 +213,6 @@ def gan(
         )
         return turn, {DISCRIMINATOR: state, GENERATOR: generator_state}
 
-    def head(hyper) -> AdversarialLoss:
-        return loss if isinstance(loss, AdversarialLoss) else loss(hyper_value(hyper, "loss_index"))
-
     def penalise(player, turn, aux, hyper):
         total = jnp.zeros(())
         metrics = {}
@@ -229,7 +226,7 @@ def gan(
 
     def discriminator_loss(params, aux, batch, key, hyper):
         turn, states = play(DISCRIMINATOR, params, aux, batch, key, hyper)
-        adversarial = mean(head(hyper).discriminator(turn.real_logits, turn.fake_logits))
+        adversarial = mean(chosen(loss, hyper).discriminator(turn.real_logits, turn.fake_logits))
         penalty, metrics, memories = penalise(DISCRIMINATOR, turn, aux, hyper)
         # Each network's running statistics follow its own turns.
         aux = {**aux, DISCRIMINATOR: states[DISCRIMINATOR], "penalties": memories}
@@ -245,7 +242,7 @@ def gan(
 
     def generator_loss(params, aux, batch, key, hyper):
         turn, states = play(GENERATOR, params, aux, batch, key, hyper)
-        values = head(hyper).generator(turn.real_logits, turn.fake_logits)
+        values = chosen(loss, hyper).generator(turn.real_logits, turn.fake_logits)
         mask = _best(turn.fake_logits, hyper_value(hyper, "top_k")) if top_k else None
         adversarial = mean(values, mask)
         penalty, metrics, memories = penalise(GENERATOR, turn, aux, hyper)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genloss_jax._names import look_up
+from genloss_jax._names import OR, look_up
 from genloss_jax.losses import penalties
 from genloss_jax.objectives.gan import Penalty, Turn, stateless
 from genloss_jax.objectives.objective import hyper_value
@@ -15,8 +15,6 @@ from genloss_jax.objectives.objective import hyper_value
 LECAM_DECAY = 0.99
 PATH_LENGTH_DECAY = 0.99
 
-OR = "|"
-"""Joins names of which a traced index chooses one."""
 SWITCHED = "penalty"
 """What a penalty is called that is several of which a traced index chooses."""
 

@@ -90,6 +90,15 @@ def test_members_of_different_heads_and_penalties_share_a_program_and_are_themse
     assert worst_difference(alone(group.members[index].config), member_of(states.params, index)) < 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["aae", "ali", "vae_gan"])
+def test_heads_of_autoencoders_share_a_program_too(name):
+    (group,) = groups_of({"loss": ("hinge", "non_saturating"), "seed": (3,)}, name, optimizer={"name": "sgd"})
+    (states, _), _ = trained(group, whole(group))
+    for index in (0, 1):
+        assert worst_difference(alone(group.members[index].config), member_of(states.params, index)) < 1e-6
+
+
 def test_chunks_of_one_branch_equal_mixed_ones(many):
     group, mixed, _ = many
     cut = engine.cut(group, 4)

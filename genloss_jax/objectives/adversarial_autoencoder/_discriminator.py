@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from genloss_jax.losses import penalties
-from genloss_jax.losses.adversarial import AdversarialLoss
+from genloss_jax.objectives._head import Head, chosen
 from genloss_jax.objectives.objective import Hyper, Metrics, hyper_value, mean
 
 DISCRIMINATOR = "discriminator"
 
 
-def judge(loss: AdversarialLoss, real_logits: jax.Array, fake_logits: jax.Array) -> tuple[jax.Array, Metrics]:
+def judge(loss: Head, real_logits: jax.Array, fake_logits: jax.Array, hyper: Hyper) -> tuple[jax.Array, Metrics]:
     """Give the discriminator's loss and what to report of its turn."""
-    value = mean(loss.discriminator(real_logits, fake_logits))
+    value = mean(chosen(loss, hyper).discriminator(real_logits, fake_logits))
     return value, {
         "adversarial": value,
         "real_logits": jnp.mean(real_logits),

@@ -3,9 +3,9 @@
 import jax
 
 from genloss_jax.losses import divergences, variational
-from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, of_model
+from genloss_jax.objectives._head import Head, chosen
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import DISCRIMINATOR, judge, kept, penalise
 from genloss_jax.objectives.objective import Objective, Variables, check_counts, hyper_value, mean
 from genloss_jax.objectives.observation import Likelihood
@@ -68,7 +68,7 @@ def aae(
     *,
     latent_dim: int,
     observation: Likelihood,
-    loss: AdversarialLoss,
+    loss: Head,
     r1: bool = False,
 ) -> Objective:
     """Train an adversarial autoencoder (WAE-GAN), whose aggregate posterior a discriminator holds to the prior.
@@ -129,14 +129,14 @@ def aae(
             own_key = jax.random.clone(penalty_key)
             return discriminator.apply(params[DISCRIMINATOR], aux[DISCRIMINATOR], latents, train=True, key=own_key)[0]
 
-        value, metrics = judge(loss, prior_logits, code_logits)
+        value, metrics = judge(loss, prior_logits, code_logits, hyper)
         penalty, penalty_metrics = penalise(r1, critic_fn, prior, hyper)
         return value + penalty, (metrics | penalty_metrics, kept(aux, moved, DISCRIMINATOR))
 
     def model_loss(params, aux, batch, key, hyper):
         found, _, prior_logits, code_logits, moved = play(params, aux, batch, key)
         nll = mean(model.nll(found, batch["x"])[0])
-        adversarial = mean(loss.generator(prior_logits, code_logits))
+        adversarial = mean(chosen(loss, hyper).generator(prior_logits, code_logits))
         value = nll + hyper_value(hyper, "adversarial_weight") * adversarial
         return value, ({"nll": nll, "adversarial": adversarial}, kept(aux, moved, ENCODER, DECODER))
 

@@ -5,9 +5,9 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, of_model
+from genloss_jax.objectives._head import Head, chosen
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import DISCRIMINATOR, judge, kept, penalise
 from genloss_jax.objectives.objective import Objective, Variables, check_counts, mean, num_examples
 from genloss_jax.objectives.observation import Likelihood
@@ -20,7 +20,7 @@ def ali(
     *,
     latent_dim: int,
     observation: Likelihood,
-    loss: AdversarialLoss,
+    loss: Head,
     noisy_samples: bool = True,
     r1: bool = False,
 ) -> Objective:
@@ -94,14 +94,14 @@ def ali(
             )
             return logits
 
-        value, metrics = judge(loss, data_logits, model_logits)
+        value, metrics = judge(loss, data_logits, model_logits, hyper)
         points = jnp.concatenate([latents, x.reshape(len(x), -1)], axis=1)
         penalty, penalty_metrics = penalise(r1, critic_fn, points, hyper)
         return value + penalty, (metrics | penalty_metrics, kept(aux, moved, DISCRIMINATOR))
 
     def model_loss(params, aux, batch, key, hyper):
         _, data_logits, model_logits, moved = play(params, aux, batch, key)
-        value = mean(loss.discriminator(model_logits, data_logits))
+        value = mean(chosen(loss, hyper).discriminator(model_logits, data_logits))
         return value, ({"adversarial": value}, kept(aux, moved, ENCODER, DECODER))
 
     sample = of_model(partial(model.sample, noisy=noisy_samples))

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from genloss_jax.losses import likelihood
-from genloss_jax.losses.adversarial import AdversarialLoss
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, Autoencoder
+from genloss_jax.objectives._head import Head, chosen
 from genloss_jax.objectives.adversarial_autoencoder._discriminator import DISCRIMINATOR, judge, kept, penalise
 from genloss_jax.objectives.objective import Objective, Variables, check_counts, hyper_value, mean, num_examples
 from genloss_jax.objectives.observation import Likelihood
@@ -19,7 +19,7 @@ def vae_gan(
     *,
     latent_dim: int,
     observation: Likelihood,
-    loss: AdversarialLoss,
+    loss: Head,
     r1: bool = False,
 ) -> Objective:
     """Train a variational autoencoder whose reconstruction error is that of a discriminator's features.
@@ -98,7 +98,7 @@ def vae_gan(
             own_key = jax.random.clone(penalty_key)
             return discriminator.apply(params[DISCRIMINATOR], aux[DISCRIMINATOR], x, train=True, key=own_key)[0][0]
 
-        value, metrics = judge(loss, both(real[0], real[0]), both(fake[0], reconstructed[0]))
+        value, metrics = judge(loss, both(real[0], real[0]), both(fake[0], reconstructed[0]), hyper)
         penalty, penalty_metrics = penalise(r1, critic_fn, batch["x"], hyper)
         return value + penalty, (metrics | penalty_metrics, kept(aux, moved, DISCRIMINATOR))
 
@@ -111,7 +111,7 @@ def vae_gan(
     def decoder_loss(params, aux, batch, key, hyper):
         found, real, fake, reconstructed, moved = play(params, aux, batch, key)
         value, metrics = reconstruction(found, real, reconstructed, batch, hyper)
-        adversarial = mean(loss.generator(both(real[0], real[0]), both(fake[0], reconstructed[0])))
+        adversarial = mean(chosen(loss, hyper).generator(both(real[0], real[0]), both(fake[0], reconstructed[0])))
         value += hyper_value(hyper, "adversarial_weight") * adversarial
         return value, (metrics | {"adversarial": adversarial}, kept(aux, moved, DECODER))
 

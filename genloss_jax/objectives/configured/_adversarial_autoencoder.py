@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 from genloss_jax import data, networks
 from genloss_jax._names import look_up
-from genloss_jax.losses import adversarial
 from genloss_jax.networks import Network, NetworkConfig
 from genloss_jax.objectives import adversarial_autoencoder as methods
+from genloss_jax.objectives.configured import _head
 from genloss_jax.objectives.objective import Objective
 from genloss_jax.objectives.observation import Likelihood, fixed_gaussian, of_levels
 
 
-def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float]]:
+def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, float | int]]:
     """Build an adversarial autoencoder; see `objectives.from_config`."""
     own = config.adversarial_autoencoder
     method = look_up("method", own.method, _METHODS)
@@ -21,12 +21,12 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
         config.networks, shape=dataset.shape, latent_dim=config.latent.dim, num_outputs=observation.num_outputs
     )
     game: dict[str, Any] = {}
-    hyper = {name: own[name] for name in method.hyper}
+    hyper: dict[str, float | int] = {name: own[name] for name in method.hyper}
     if method.discriminator is not None:
         game["discriminator"] = method.discriminator(config, dataset)
-        game["loss"] = adversarial.get(config.loss)
+        game["loss"], head_hyper = _head.named(config.loss)
         game["r1"] = config.penalty.weight > 0
-        hyper |= _penalty(config.penalty)
+        hyper |= head_hyper | _penalty(config.penalty)
     options = {name: own[name] for name in method.options}
     objective = method.make(encoder, decoder, latent_dim=config.latent.dim, observation=observation, **game, **options)
     return objective, hyper
@@ -50,20 +50,20 @@ def _density(own: Any, dataset: data.Dataset) -> Likelihood:
     return of_levels(dataset.num_levels)
 
 
-def _head(config: Any, num_inputs: int) -> Network:
+def _head_network(config: Any, num_inputs: int) -> Network:
     own = config.adversarial_autoencoder
     critic = NetworkConfig("mlp", own.head_width, own.head_depth, spectral_norm=config.networks.spectral_norm)
     return networks.critic(critic, shape=(num_inputs,))
 
 
 def _of_latents(config: Any, dataset: data.Dataset) -> Network:
-    return _head(config, config.latent.dim)
+    return _head_network(config, config.latent.dim)
 
 
 def _of_examples(config: Any, dataset: data.Dataset, num_latents: int = 0) -> Network:
     num_features = config.adversarial_autoencoder.num_features
     body = networks.critic(config.networks, shape=dataset.shape, num_outputs=num_features)
-    return networks.feature_critic(body, _head(config, num_features + num_latents))
+    return networks.feature_critic(body, _head_network(config, num_features + num_latents))
 
 
 def _of_pairs(config: Any, dataset: data.Dataset) -> Network:

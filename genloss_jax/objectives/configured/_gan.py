@@ -1,18 +1,15 @@
 """From a config to a GAN."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from genloss_jax import data, networks
 from genloss_jax._names import look_up
-from genloss_jax.losses import adversarial
-from genloss_jax.losses.adversarial import AdversarialLoss
+from genloss_jax.objectives.configured import _head
 from genloss_jax.objectives.gan import Inputs, Penalty, gan
 from genloss_jax.objectives.gan_penalties import (
     DISCRIMINATOR_PENALTIES,
     GENERATOR_PENALTIES,
-    OR,
     SWITCHED,
     balanced_consistency,
     named,
@@ -33,7 +30,7 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
         num_classes=num_classes,
         pack=config.inputs.pack,
     )
-    loss, hyper = _loss(config.loss)
+    loss, hyper = _head.named(config.loss)
     inputs, input_hyper = _inputs(config.inputs, dataset, config.data.batch_size)
     penalties = named("penalty", config.penalty, _discriminator_penalties(config.inputs, dataset), switched)
     generator_penalties = named("generator penalty", config.generator_penalty, GENERATOR_PENALTIES)
@@ -58,21 +55,6 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
         num_classes=num_classes,
     )
     return objective, hyper
-
-
-def _loss(names: str) -> tuple[AdversarialLoss | Callable[..., AdversarialLoss], dict[str, float | int]]:
-    """Choose the loss, or the switch among several, with the scalars that it reads."""
-    if OR not in names:
-        return adversarial.get(names), {}
-    choices = names.split(OR)
-    switch = adversarial.switch(choices)
-    for name in choices:
-        if name not in adversarial.names():
-            raise ValueError(
-                f"config.loss {names!r} joins {name!r} with others by {OR!r}, but it needs more than logits [batch], "
-                "and can only stand alone"
-            )
-    return switch, {"loss_index": 0}
 
 
 def _inputs(config: Any, dataset: data.Dataset, batch_size: int) -> tuple[Inputs, dict[str, float]]:

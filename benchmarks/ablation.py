@@ -10,7 +10,6 @@ what it costs that one program holds all heads of a loss.
 """
 
 import functools
-import itertools
 import json
 import resource
 import subprocess
@@ -28,7 +27,7 @@ from benchmarks._cases import CASES, Case
 from configs.ablations import base
 from experiments import ablate
 from genloss_jax import training
-from genloss_jax.ablation import engine, grid, planning, study
+from genloss_jax.ablation import engine, grid, placement, planning
 from genloss_jax.losses import adversarial
 
 PLANE = ("plane-64", "plane-128")
@@ -47,7 +46,7 @@ SEEDS = 8
 STUDY_STEPS = 5000
 # Not more than 5 % slower than one alone; not more than 10 % slower than a program with one head.
 ALONE_TARGET, HEAD_LIMIT = 1.0 / 1.05, 1.10
-# The two heads that differ in what they need: the generator's loss of the second sees the logits of data.
+# One head of each kind that shares a program: the generator's loss of the second sees the logits of data.
 FIXED_HEADS = ("non_saturating", "relativistic_paired")
 MEMBERS = {"cpu": (1, 8, 64, 512), "gpu": (1, 8, 64, 512, 2048, 8192, 16384), "tpu": (1, 8, 64, 512, 2048, 8192, 16384)}
 CHOSEN = 0
@@ -88,8 +87,8 @@ def run(
     return rows
 
 
-def group_of(case: Case, losses: Sequence[str], seeds: int, rates: int = 1) -> planning.Group:
-    """Plan the members of a case on the ring: all losses, seeds and learning rates in one group."""
+def groups_of(case: Case, losses: Sequence[str], seeds: int, rates: int = 1) -> tuple[planning.Group, ...]:
+    """Plan the members of a case on the ring: all losses, seeds and learning rates."""
     settings = base.get_config()
     settings.name, settings.base = "benchmark", "gan_ring"
     settings.overrides = {
@@ -107,48 +106,53 @@ def group_of(case: Case, losses: Sequence[str], seeds: int, rates: int = 1) -> p
         "learning_rate": tuple(float(case.learning_rate * factor) for factor in factors),
         "seed": tuple(range(seeds)),
     }
-    (group,) = planning.plan(grid.members(settings.lock(), ablate.loader("")))
-    return group
+    return planning.plan(grid.members(settings.lock(), ablate.loader("")))
 
 
-def together(group: planning.Group, cut: engine.Cut) -> _measure.Contestant:
-    """Train by the engine: a dispatch of one chunk of each loss, or of the first chunk where chunks are mixed."""
-    program = engine.Program(group, cut.mixed)
-    length = study.steps_per_dispatch(group)
-    branches = group.branches
-    firsts = {branches[chunk.members[0]]: chunk for chunk in reversed(cut.chunks)}
-    measured = cut.chunks[:1] if cut.mixed else tuple(firsts.values())
-    return _in_turn([_dispatch(group, program, chunk, length) for chunk in measured])
+def cuts_of(groups: Sequence[planning.Group], chunk: int, threads: int) -> tuple[engine.Cut, ...]:
+    """Cut groups into chunks of so many members, or of as many as the engine chooses."""
+    sizes = [chunk or placement.choose_chunk(group, threads)["chunk"] for group in groups]
+    return tuple(engine.cut(group, size) for group, size in zip(groups, sizes, strict=True))
 
 
-def _dispatch(group, program, chunk, length) -> _measure.Contestant:
-    box = list(program.start(chunk))
-    streams = engine.Streams(group, chunk)
-
-    def call():
-        box[:] = jax.block_until_ready(program.steps(*box, streams.read(length), streams.which))
-
-    return _measure.Contestant(call, length * len(chunk.members))
-
-
-def alone(group: planning.Group) -> _measure.Contestant:
-    """Train by `training.run`, one member of each loss after the other, in dispatches of the same length."""
-    firsts = {member.coordinates["loss"]: member for member in reversed(group.members)}
-    length = study.steps_per_dispatch(group)
+def together(groups: Sequence[planning.Group], cuts: Sequence[engine.Cut], threads: int) -> _measure.Contestant:
+    """Train by the engine: a dispatch of the first chunk of each loss (of some mixed chunks), so many side by side."""
     contestants = []
-    for member in firsts.values():
-        setup = training.from_config(member.config, group.setup.dataset)
-        # An event costs more than a dispatch: it is looked whether all is finite.
-        events = training.run(
-            setup.step,
-            setup.state(member.config.seed),
-            setup.stream(member.config.seed),
-            total_steps=2**30,
-            stop_every={"measurement": 4 * length},
-            steps_per_dispatch=length,
-            on_nonfinite="ignore",
-        )
-        contestants.append(_measure.Contestant(functools.partial(next, events), 4 * length))
+    for group, cut in zip(groups, cuts, strict=True):
+        program = engine.Program(group, cut.mixed)
+        branches = group.branches
+        firsts = {branches[chunk.members[0]]: chunk for chunk in reversed(cut.chunks)}
+        chunks = cut.chunks[: len(LOSSES)] if cut.mixed else tuple(firsts.values())
+        contestants += [
+            _dispatch(group, cut, chunks[start : start + threads], program) for start in range(0, len(chunks), threads)
+        ]
+    return _in_turn(contestants)
+
+
+def _dispatch(group, cut, chunks, program) -> _measure.Contestant:
+    dispatch = placement.Dispatch(group, cut, chunks, program)
+    return _measure.Contestant(dispatch, dispatch.length * sum(len(chunk.members) for chunk in chunks))
+
+
+def alone(groups: Sequence[planning.Group]) -> _measure.Contestant:
+    """Train by `training.run`, one member of each loss after the other, in dispatches of the same length."""
+    contestants = []
+    for group in groups:
+        firsts = {member.coordinates["loss"]: member for member in reversed(group.members)}
+        length = placement.steps_per_dispatch(group)
+        for member in firsts.values():
+            setup = training.from_config(member.config, group.setup.dataset)
+            # An event costs more than a dispatch: it is looked whether all is finite.
+            events = training.run(
+                setup.step,
+                setup.state(member.config.seed),
+                setup.stream(member.config.seed),
+                total_steps=2**30,
+                stop_every={"measurement": 4 * length},
+                steps_per_dispatch=length,
+                on_nonfinite="ignore",
+            )
+            contestants.append(_measure.Contestant(functools.partial(next, events), 4 * length))
     return _in_turn(contestants)
 
 
@@ -201,17 +205,19 @@ def _started(build: Callable[[], _measure.Contestant]) -> tuple[_measure.Contest
 
 
 def _study(name, case, repetitions, losses, seeds, threads) -> list[dict[str, Any]]:
-    group = group_of(case, losses, seeds)
+    groups = groups_of(case, losses, seeds)
+    num_members = sum(len(group.members) for group in groups)
+    side_by_side = placement.num_threads()
     began = time.perf_counter()
-    chosen = study.choose_chunk(group)["chunk"]
+    cuts = cuts_of(groups, CHOSEN, side_by_side)
     choosing = time.perf_counter() - began
-    cut = engine.cut(group, chosen)
     builds: dict[str, Callable[[], _measure.Contestant]] = {
-        "engine": lambda: together(group_of(case, losses, seeds), cut),
-        "alone": lambda: alone(group),
+        "engine": lambda: together(groups_of(case, losses, seeds), cuts, side_by_side),
+        "engine-1": lambda: together(groups, cuts, 1),
+        "alone": lambda: alone(groups),
     }
     if step_time.has_torch():
-        state, _ = planning.shapes(group)
+        state, _ = planning.shapes(groups[0])
         num_params = sum(leaf.size for leaf in jax.tree.leaves(state.params))
         for number in threads:
             builds[f"torch-{number}"] = functools.partial(torch_alone, case, losses, number, num_params)
@@ -221,8 +227,8 @@ def _study(name, case, repetitions, losses, seeds, threads) -> list[dict[str, An
     starting = {who: start for who, (_, start) in started.items()}
     starting["engine"] += choosing
     targets = {"alone": ALONE_TARGET, _best("torch", seconds): case.target}
-    print(f"  {len(losses)} losses x {seeds} seeds, in chunks of {cut.size}, which took {choosing:.1f} s to choose")
-    member_steps = len(group.members) * STUDY_STEPS
+    print(f"  {len(losses)} losses x {seeds} seeds, in chunks of {_sizes(cuts)}, which took {choosing:.1f} s to choose")
+    member_steps = num_members * STUDY_STEPS
     rows = []
     for who, times in seconds.items():
         ratio = _measure.ratio_of_medians(times, seconds["engine"])
@@ -232,8 +238,8 @@ def _study(name, case, repetitions, losses, seeds, threads) -> list[dict[str, An
             "case": name,
             "who": who,
             "what": "study",
-            "members": len(group.members),
-            **({"chunk": cut.size} if who == "engine" else {}),
+            "members": num_members,
+            **({"chunk": _sizes(cuts)} if who.startswith("engine") else {}),
             **_times(times, repetitions),
             **_ratio(ratio),
             "start_seconds": f"{starting[who]:.2f}",
@@ -248,6 +254,10 @@ def _study(name, case, repetitions, losses, seeds, threads) -> list[dict[str, An
         print(line, flush=True)
         rows.append(row)
     return rows
+
+
+def _sizes(cuts: Sequence[engine.Cut]) -> str:
+    return "+".join(dict.fromkeys(str(cut.size) for cut in cuts))
 
 
 def _best(prefix: str, seconds: dict[str, np.ndarray]) -> str:
@@ -271,30 +281,32 @@ def _ratio(ratio: _measure.Interval) -> dict[str, str]:
 
 
 def _heads(name: str, case: Case, repetitions: int, heads: Sequence[str]) -> list[dict[str, Any]]:
-    """Time members of one head, in a program of its own and in one that holds all heads."""
-    group = group_of(case, heads, SEEDS)
-    index = {member.coordinates["loss"]: branch for member, branch in zip(group.members, group.branches, strict=True)}
-    cut = engine.cut(group, SEEDS)
-    program = engine.Program(group, cut.mixed)
-    mixed = group_of(case, heads, 1)
-    contestants = {"mixed": together(mixed, engine.cut(mixed, SEEDS))}
-    for head in FIXED_HEADS:
-        fixed = group_of(case, (head,), SEEDS)
-        contestants[f"fixed {head}"] = together(fixed, engine.cut(fixed, SEEDS))
-        chunk = next(chunk for chunk in cut.chunks if group.branches[chunk.members[0]] == index[head])
-        contestants[f"uniform {head}"] = _dispatch(group, program, chunk, study.steps_per_dispatch(group))
-    seconds = _measure.interleave(contestants, repetitions)
+    """Time members of one head, in a program of its own and in one that holds all heads that ask for the same."""
     rows = []
-    for how, head in itertools.product(("uniform", "mixed"), FIXED_HEADS):
-        times = seconds[how if how == "mixed" else f"{how} {head}"]
-        ratio = _measure.median_of_ratios(times, seconds[f"fixed {head}"])
-        row = {"case": name, "who": how, "what": f"{len(heads)} heads against {head} alone", "members": SEEDS}
-        rows.append({**row, "chunk": SEEDS, **_times(times, repetitions), **_ratio(ratio), "target": HEAD_LIMIT})
-        print(
-            f"  chunks {how + ',':8} {row['what']:45} {ratio} x the time;"
-            f" limit {HEAD_LIMIT}: {step_time.verdict(ratio.value <= HEAD_LIMIT)}",
-            flush=True,
+    for fixed in FIXED_HEADS:
+        asking = [head for head in heads if adversarial.demand(head) == adversarial.demand(fixed)]
+        (group,), (few,), (one,) = (
+            groups_of(case, *some) for some in ((asking, SEEDS), (asking, 1), ((fixed,), SEEDS))
         )
+        cut, mixed, whole = (engine.cut(some, SEEDS) for some in (group, few, one))
+        chunk = next(each for each in cut.chunks if group.members[each.members[0]].coordinates["loss"] == fixed)
+        contestants = {
+            "fixed": together([one], [whole], 1),
+            "uniform": _dispatch(group, cut, [chunk], engine.Program(group, cut.mixed)),
+            "mixed": together([few], [mixed], 1),
+        }
+        seconds = _measure.interleave(contestants, repetitions)
+        for how in ("uniform", "mixed"):
+            ratio = _measure.median_of_ratios(seconds[how], seconds["fixed"])
+            row = {"case": name, "who": how, "what": f"{len(asking)} heads against {fixed} alone", "members": SEEDS}
+            rows.append(
+                {**row, "chunk": SEEDS, **_times(seconds[how], repetitions), **_ratio(ratio), "target": HEAD_LIMIT}
+            )
+            print(
+                f"  chunks {how + ',':8} {row['what']:45} {ratio} x the time;"
+                f" limit {HEAD_LIMIT}: {step_time.verdict(ratio.value <= HEAD_LIMIT)}",
+                flush=True,
+            )
     return rows
 
 
@@ -326,19 +338,20 @@ def many(name: str, num: int, chunk: int, repetitions: int) -> None:
     """
     seeds = min(SEEDS, num)
     losses = LOSSES[: max(1, min(len(LOSSES), num // seeds))]
-    group = group_of(CASES[name], losses, seeds, num // (seeds * len(losses)))
+    threads = placement.num_threads()
+    groups = groups_of(CASES[name], losses, seeds, num // (seeds * len(losses)))
     before = _megabytes()
-    cut = engine.cut(group, chunk or study.choose_chunk(group)["chunk"])
-    contestant = together(group, cut)
+    cuts = cuts_of(groups, chunk, threads)
+    contestant = together(groups, cuts, threads)
     contestant.call()
     most = _megabytes()
-    seconds = _measure.interleave({"engine": contestant, "alone": alone(group)}, repetitions)
+    seconds = _measure.interleave({"engine": contestant, "alone": alone(groups)}, repetitions)
     row = {
         "case": name,
         "who": "engine",
         "what": "all at once" if chunk else "many",
         "members": num,
-        "chunk": cut.size,
+        "chunk": _sizes(cuts),
         **_times(seconds["engine"], repetitions),
         **_ratio(_measure.ratio_of_medians(seconds["alone"], seconds["engine"])),
         "megabytes_before": before,

@@ -23,8 +23,10 @@ def _any(value: Any) -> None:
     return None
 
 
-def _is_head(name: str) -> Any:
-    return "any head" if name in adversarial.names() else name
+def _is_head(name: str) -> str:
+    """Heads that ask for the same share a program; one that costs as much as a network has a program of its own."""
+    own = name not in adversarial.names() or adversarial.demand(name) == "all pairs"
+    return name if own else f"any head that sees {adversarial.demand(name)}"
 
 
 def _shares_a_gradient(name: str) -> Any:

@@ -1,16 +1,12 @@
 """A study from its config to its table: planned, placed, trained chunk by chunk, and written down."""
 
-import contextlib
 import json
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +14,13 @@ import numpy as np
 import pandas as pd
 
 from genloss_jax import metrics, training
-from genloss_jax.ablation import engine, grid, planning, results
+from genloss_jax.ablation import engine, grid, placement, planning, results
 from genloss_jax.ablation.engine import Cut, Program, Stop
 from genloss_jax.ablation.grid import Member
 from genloss_jax.ablation.planning import Group
-from genloss_jax.training import loop, records
-
-T = TypeVar("T")
+from genloss_jax.training import records
 
 CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing.jsonl"
-# Numbers of members to try at once: on a CPU they soon fall out of the cache, an accelerator wants many.
-SIZES = {"cpu": (1, 4, 8, 16, 32, 64), "gpu": (1, 16, 128, 1024, 8192), "tpu": (1, 16, 128, 1024, 8192)}
-_TRIALS, _TRIAL_SECONDS, _SLOWER = 3, 0.5, 1.3
 # States before and after a step, gradients, optimiser updates and activations, as a multiple of the state.
 _COPIES = 4
 # What small networks reach of the rate of a large product: 20 to 39 % (benchmarks/results/step_time.csv).
@@ -146,7 +137,8 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, thread
     """
     workdir = Path(workdir)
     records.describe(workdir, study.settings, growing=())
-    placed = _placed(study, workdir, chunk)
+    threads = threads or placement.num_threads()
+    placed = _placed(study, workdir, chunk, threads)
     for group, evaluator in zip(study.groups, study.evaluators, strict=True):
         parts = engine.cut(group, placed[group.name]["chunk"])
         train = partial(
@@ -155,58 +147,14 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, thread
             Program(group, parts.mixed),
             look=engine.looker(group, evaluator, study.settings.num_kept_samples),
             directory=workdir / CHUNKS,
-            steps_per_dispatch=steps_per_dispatch(group),
+            steps_per_dispatch=placement.steps_per_dispatch(group),
         )
-        for stop in side_by_side([partial(train, part) for part in parts.chunks], threads or _threads()):
+        for stop in placement.side_by_side([partial(train, part) for part in parts.chunks], threads):
             if stop.seconds:
                 entry = {"chunk": stop.chunk.name, "step": stop.step, "seconds": round(stop.seconds, 3)}
                 _append(workdir / TIMING, entry)
             yield stop
     collect(study, workdir)
-
-
-def side_by_side(work: Sequence[Callable[[], Iterator[T]]], num_threads: int) -> Iterator[T]:
-    """Run iterators in threads, and hand on what they yield as it comes.
-
-    A program of small layers keeps one core of a CPU busy, whatever the number of its threads.
-
-    Args:
-        work: makes each iterator; they begin in this order.
-        num_threads: how many run at once. One runs here, without a thread.
-    """
-    if num_threads == 1:
-        for begin in work:
-            yield from begin()
-        return
-    news: queue.SimpleQueue[T] = queue.SimpleQueue()
-    asked_to_end = threading.Event()
-
-    def go_on(begin: Callable[[], Iterator[T]]) -> None:
-        for item in begin():
-            news.put(item)
-            if asked_to_end.is_set():
-                return
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        running = [pool.submit(go_on, begin) for begin in work]
-        try:
-            while running or not news.empty():
-                with contextlib.suppress(queue.Empty):
-                    yield news.get(timeout=0.05)
-                ended = [future for future in running if future.done()]
-                running = [future for future in running if future not in ended]
-                for future in ended:
-                    future.result()
-        finally:
-            asked_to_end.set()
-            for future in running:
-                future.cancel()
-
-
-def _threads() -> int:
-    if jax.default_backend() != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
@@ -233,7 +181,7 @@ def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
     return found
 
 
-def _placed(study: Study, workdir: Path, chunk: int) -> dict[str, Any]:
+def _placed(study: Study, workdir: Path, chunk: int, threads: int) -> dict[str, Any]:
     """Read how each group is placed; choose it and write it down where the study begins."""
     path = workdir / PLACEMENT
     if path.is_file():
@@ -241,58 +189,17 @@ def _placed(study: Study, workdir: Path, chunk: int) -> dict[str, Any]:
         if chunk and any(own["chunk"] != chunk for own in placed.values()):
             raise ValueError(f"chunk is {chunk}, but the study in {workdir} began with other chunks; leave --chunk out")
         return placed
-    placed = {group.name: {"chunk": chunk} if chunk else choose_chunk(group) for group in study.groups}
+    placed = {
+        group.name: {"chunk": chunk} if chunk else placement.choose_chunk(group, threads) for group in study.groups
+    }
     records.write_json(path, placed)
     return placed
-
-
-def choose_chunk(group: Group) -> dict[str, Any]:
-    """Measure a member-step in chunks of several sizes, and take the fastest.
-
-    Args:
-        group: whose members.
-
-    Returns:
-        `{"chunk": members at once, "seconds_per_member_step": {size: seconds}}`, without the latter where there was
-        nothing to measure.
-    """
-    sizes = [size for size in SIZES[jax.default_backend()] if size <= len(group.members)]
-    if len(sizes) == 1:
-        return {"chunk": 1}
-    measured: dict[str, float] = {}
-    for size in sizes:
-        measured[str(size)] = seconds = member_step_seconds(group, engine.cut(group, size))
-        if seconds > _SLOWER * min(measured.values()):
-            break
-    return {"chunk": int(min(measured, key=measured.__getitem__)), "seconds_per_member_step": measured}
-
-
-def member_step_seconds(group: Group, parts: Cut) -> float:
-    """Time the first chunk of a cut: the median over dispatches, compiling not counted."""
-    program = Program(group, parts.mixed)
-    states, watch = program.start(parts.chunks[0])
-    streams = engine.Streams(group, parts.chunks[0])
-    length = steps_per_dispatch(group)
-    times: list[float] = []
-    while len(times) <= _TRIALS or sum(times[1:]) < _TRIAL_SECONDS:
-        began = time.perf_counter()
-        states, watch = jax.block_until_ready(program.steps(states, watch, streams.read(length), streams.which))
-        times.append(time.perf_counter() - began)
-    return float(np.median(times[1:])) / (length * parts.size)
-
-
-def steps_per_dispatch(group: Group) -> int:
-    """Give the steps of one call of a program: what the config says, or what `training.run` would take."""
-    if group.config.training.steps_per_dispatch:
-        return group.config.training.steps_per_dispatch
-    state, batch = planning.shapes(group)
-    return loop.automatic_steps(group.setup.step, state, batch, jax.default_backend())
 
 
 def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate], chunk: int) -> None:
     free = _free_bytes()
     for group, estimate in zip(groups, estimates, strict=True):
-        size = min((chunk or 1) * _threads(), len(group.members))
+        size = min((chunk or 1) * placement.num_threads(), len(group.members))
         need = size * _COPIES * estimate.bytes_per_member
         if need > free:
             raise ValueError(

@@ -25,6 +25,7 @@ from genloss_jax.losses.adversarial._pointwise import minimax as minimax
 from genloss_jax.losses.adversarial._pointwise import non_saturating as non_saturating
 from genloss_jax.losses.adversarial._pointwise import wasserstein as wasserstein
 from genloss_jax.losses.adversarial._registry import _LOSSES as _LOSSES
+from genloss_jax.losses.adversarial._registry import demand as demand
 from genloss_jax.losses.adversarial._registry import get as get
 from genloss_jax.losses.adversarial._registry import names as names
 from genloss_jax.losses.adversarial._registry import switch as switch

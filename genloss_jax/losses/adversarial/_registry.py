@@ -1,8 +1,10 @@
 """Adversarial losses by name, and the switch that chooses among them inside one compiled program."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
@@ -46,6 +48,8 @@ _LOSSES: dict[str, AdversarialLoss] = {
     "multi_hinge": _wide.multi_hinge(),
 }
 
+_BATCH = 8
+
 # Known to `get`, but more than logits [batch] are needed: a state in training, or a critic with several outputs.
 _NEED_MORE = ("began", "realness", "multi_hinge")
 
@@ -79,13 +83,39 @@ def get(name: str) -> AdversarialLoss:
     return look_up("adversarial loss", name, _LOSSES)
 
 
+@functools.cache
+def demand(name: str) -> str:
+    """Says what a loss asks of the program around it, which it may share with losses that ask for the same.
+
+    Args:
+        name: as in `get`.
+
+    Returns:
+        "samples" if the generator's loss looks at fake logits alone, so that no critic need see data in its turn; "both
+        sides" if it looks at real ones too; "all pairs" if it compares each with each, in B² operations, which beside a
+        small network is much.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    loss = get(name)
+    if name in _NEED_MORE:
+        return "both sides"
+    logits = jax.ShapeDtypeStruct((_BATCH,), jnp.float32)
+    program = jax.make_jaxpr(loss.generator)(logits, logits).jaxpr
+    real = program.invars[0]
+    if any(result.aval.size >= _BATCH**2 for equation in program.eqns for result in equation.outvars):
+        return "all pairs"
+    return "both sides" if any(used is real for equation in program.eqns for used in equation.invars) else "samples"
+
+
 def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
     """Chooses a loss by a traced index, so that variants with different losses share one compiled program.
 
     Put it around the head alone, after the networks. With an index that is not batched only the chosen head is
     computed. Under `vmap` over the index all heads are evaluated and one is kept, which costs little beside the
-    networks unless a head compares all pairs of the batch; gradients stay finite, since every head's are. They are
-    taken in reverse mode: the backward pass chooses again, and computes the chosen head anew.
+    networks where all have the same `demand` and none compares all pairs of the batch; gradients stay finite, since
+    every head's are. They are taken in reverse mode: the backward pass chooses again, and computes the chosen head anew.
 
     Args:
         names: names that `get` knows, all for logits of one shape.

@@ -2,6 +2,46 @@
 
 from ml_collections import ConfigDict
 
+ADVERSARIAL_LOSSES = (
+    "minimax",
+    "non_saturating",
+    "label_smoothed",
+    "least_squares",
+    "least_squares_pearson",
+    "wasserstein",
+    "hinge",
+    "boundary_seeking",
+    "f_gan_kl",
+    "f_gan_reverse_kl",
+    "f_gan_jensen_shannon",
+    "f_gan_gan",
+    "f_gan_pearson",
+    "f_gan_neyman",
+    "f_gan_squared_hellinger",
+    "f_gan_jeffreys",
+    "f_gan_total_variation",
+    "alpha_gan",
+    "kl_wasserstein",
+    "cumulant",
+    "energy_based",
+    "relativistic_paired",
+    "relativistic_average",
+    "relativistic_centered",
+    "relativistic_paired_hinge",
+    "relativistic_average_hinge",
+    "relativistic_centered_hinge",
+    "relativistic_paired_least_squares",
+    "relativistic_average_least_squares",
+    "relativistic_centered_least_squares",
+    "softmax",
+    "dual_contrastive",
+    "quadratic_potential",
+    "relativistic_all_pairs",
+    "relativistic_all_pairs_hinge",
+    "relativistic_all_pairs_least_squares",
+)
+"""All that need nothing but logits [batch], as `losses.adversarial.names()` has them."""
+
 
 def get_config() -> ConfigDict:
     """Give the defaults: one member."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from genloss_jax._names import unknown
+from genloss_jax.ablation.comparison import listed
 from genloss_jax.ablation.measured import Measured, failure_rates, measure, setting
 from genloss_jax.ablation.results import Results
 from genloss_jax.ablation.tables import Cell, Row, Table, interval, number, share
@@ -156,7 +157,7 @@ def _sentence(rows: pd.DataFrame, running: tuple[str, ...], axis: str) -> str:
     if len(running) == 1:
         return f"Use {running[0]}: in {where} it leads or cannot be told from the leader; no other {axis} does."
     if running:
-        return f"No advice: the data cannot tell these apart: {', '.join(running)}."
+        return f"No advice: the data cannot tell these apart: {listed(running)}."
     led = rows[rows["leads"]]
     leaders = ", ".join(f"{entry} leads in {study}" for study, entry in zip(led["study"], led["entry"], strict=True))
     return f"No advice: the studies disagree: {leaders}, and no {axis} is in the running in all of them."

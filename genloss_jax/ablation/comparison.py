@@ -1,5 +1,6 @@
 """Which entry is best, and whether the data can tell: paired comparisons over seeds."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from genloss_jax.metrics.statistics import standard_error
 CONFIDENCE = 0.96
 """Of verdicts: the level at which ten seeds keep both promises of docs/statistics.md with a margin."""
 _AGREEMENT = 5.0  # held-out scores must agree at this multiple of the level
+_MOST_NAMES = 4  # in a sentence
 _COSTS = {"lower": lambda x: x, "higher": lambda x: -x, "1": lambda x: (x - 1.0).abs()}
 
 
@@ -274,5 +276,13 @@ def _sentence(comparisons, rivals, metric, confidence):
         numbers = f"0 ({over}): they have equal scores"
     told = len(comparisons) - len(rivals)
     rest = f" {leader} is better than the other {told}." if told else ""
-    names = ", ".join(map(str, (leader, *rivals[:-1]))) + f" and {rivals[-1]}"
+    names = listed((leader, *rivals))
     return f"The data cannot tell these apart{by}: {names}. The first two differ by {numbers}.{rest}"
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Write names as part of a sentence: the first few, and how many others there are."""
+    shown = [str(name) for name in names]
+    if len(shown) > _MOST_NAMES + 1:
+        shown = [*shown[:_MOST_NAMES], f"{len(shown) - _MOST_NAMES} others"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -21,7 +21,7 @@ from genloss_jax.training import loop
 T = TypeVar("T")
 
 # Numbers of members to try at once: on a CPU they soon fall out of the cache, an accelerator wants many.
-SIZES = {"cpu": (1, 4, 8, 16, 32, 64), "gpu": (1, 16, 128, 1024, 8192), "tpu": (1, 16, 128, 1024, 8192)}
+SIZES = {"cpu": (1, 4, 16, 64), "gpu": (1, 16, 128, 1024, 8192), "tpu": (1, 16, 128, 1024, 8192)}
 _TRIALS, _TRIAL_SECONDS, _SLOWER = 3, 0.5, 1.3
 
 

@@ -88,7 +88,9 @@ def groups(axes, **overrides):
     ("axes", "sizes"),
     [
         ({"seed": (0, 1, 2), "learning_rate": (1e-3, 1e-4)}, [6]),
-        ({"loss": ("hinge", "minimax", "relativistic_all_pairs")}, [3]),
+        ({"loss": ("hinge", "minimax", "f_gan_kl")}, [3]),
+        ({"loss": ("hinge", "softmax", "relativistic_paired", "minimax")}, [2, 2]),
+        ({"loss": ("relativistic_all_pairs", "hinge", "relativistic_all_pairs_hinge")}, [1, 1, 1]),
         ({"penalty": ("r1", "wgan_gp", "dragan"), "penalty_weight": (0.1, 1.0)}, [6]),
         ({"penalty": ("none", "r1", "r2", "lecam"), "penalty_weight": (0.1,)}, [1, 2, 1]),
         ({"penalty_weight": (0.0, 0.1, 0.2)}, [1, 2]),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from configs import dirac
+from configs.ablations import dirac as dirac_study
+from experiments import ablate
 from genloss_jax import training
 from genloss_jax.ablation import stability
 from genloss_jax.ablation.stability import __main__ as command
@@ -199,3 +201,15 @@ def test_page_is_up_to_date(tmp_path, monkeypatch):
     remedy = "docs/stability.md is stale: python -m genloss_jax.ablation.stability --out=docs"
     assert written == (DOCS / "stability.md").read_text(encoding="utf-8"), remedy
     assert (tmp_path / "stability.png").exists() and (DOCS / "stability.png").exists()
+
+
+def test_the_study_of_the_dirac_gan_trains_these_paths(tmp_path):
+    settings = dirac_study.get_config().copy_and_resolve_references().unlock()
+    settings.axes.loss = ("minimax", "hinge")
+    del settings.axes.penalty["wgan_gp 0.3"], settings.axes.penalty["zero_centered 0.3"]
+    table = ablate.run(settings.lock(), tmp_path, chunk=2, threads=1).table
+    table = table[table.metric == "sliced_wasserstein_squared_distance"]
+    for (loss, penalty), rows in table.groupby(["loss", "penalty"]):
+        weight = {"none": 0.0, "r1 0.3": 0.3, "r1 1": 1.0}[penalty]
+        points = stability.path(adversarial.get(loss), r1, weight=weight, rate=0.2, num_steps=500)
+        np.testing.assert_allclose(rows.value, points[rows.step.to_numpy(), 0] ** 2, rtol=1e-3, atol=1e-9)

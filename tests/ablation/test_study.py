@@ -17,6 +17,7 @@ import pytest
 from configs.ablations import base
 from experiments import ablate, train
 from genloss_jax.ablation import grid, study
+from genloss_jax.losses import adversarial
 
 AXES = {"loss": ("hinge", "minimax"), "learning_rate": (1e-3, 1e-4), "seed": (0, 1)}
 
@@ -180,6 +181,10 @@ def test_every_study_can_be_planned(name):
     source = (Path("configs/ablations") / f"{name}.py").read_text()
     assert f"python -m experiments.ablate --config=configs/ablations/{name}.py --workdir=runs/{name}" in source
     assert len(source[source.index("def get_config") :].splitlines()) <= 40
+
+
+def test_studies_of_all_losses_leave_none_out():
+    assert sorted(base.ADVERSARIAL_LOSSES) == sorted(adversarial.names())
 
 
 @pytest.mark.slow

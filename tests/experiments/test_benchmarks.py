@@ -190,17 +190,18 @@ def test_ablation_measures_each_contestant(capsys):
     rows = ablation.run(
         {"plane": SHALLOW}, repetitions=2, losses=("hinge",), seeds=2, threads=(1,), heads=(), members=()
     )
-    assert {"engine", "alone"} <= {row["who"] for row in rows}
+    assert {"engine", "engine-1", "alone"} <= {row["who"] for row in rows}
     assert all(float(row["median_us"]) > 0.0 and row["device"] == _measure.device() for row in rows)
     assert "the engine is" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_ablation_measures_heads():
-    heads = (*ablation.FIXED_HEADS, "hinge")
+    heads = (*ablation.FIXED_HEADS, "hinge", "softmax")
     rows = ablation.run({"plane": SHALLOW}, repetitions=2, losses=("hinge",), seeds=1, heads=heads, members=())
     rows = [row for row in rows if "heads" in row["what"]]
-    assert [row["who"] for row in rows] == ["uniform", "uniform", "mixed", "mixed"]
+    assert [row["who"] for row in rows] == ["uniform", "mixed", "uniform", "mixed"]
+    assert {row["what"] for row in rows} == {f"2 heads against {head} alone" for head in ablation.FIXED_HEADS}
     assert all(float(row["ratio"]) > 0.0 for row in rows)
 
 
@@ -209,12 +210,12 @@ def test_ablation_measures_memory_and_time_of_many_members(monkeypatch, capsys):
     monkeypatch.setitem(ablation.CASES, "plane", SHALLOW)
     ablation.many("plane", 8, 8, repetitions=1)
     row = json.loads(capsys.readouterr().out)
-    assert (row["members"], row["chunk"]) == (8, 8)
+    assert (row["members"], row["chunk"]) == (8, "8")
     assert row["megabytes"] >= row["megabytes_before"] > 0
 
 
 def test_members_of_the_ablation_have_the_networks_of_the_peers():
-    group = ablation.group_of(TINY["plane"], ("hinge", "minimax"), seeds=3, rates=2)
+    (group,) = ablation.groups_of(TINY["plane"], ("hinge", "minimax"), seeds=3, rates=2)
     assert len(group.members) == 12 and group.switched == ("loss_index",)
     _, state, _ = step_time.our_step(TINY["plane"])
     ours, _ = planning.shapes(group)

@@ -11,9 +11,9 @@ def get_config(variant: str = ""):
     study.name = "grid"
     study.title = "Adversarial losses on the grid of 25 modes"
     study.base = "gan_grid"
-    study.overrides.training.total_steps = 3000
-    study.overrides.training.evaluate_every_steps = 1000
-    study.overrides.training.checkpoint_every_steps = 1500
+    study.overrides.training.total_steps = 2000
+    study.overrides.training.evaluate_every_steps = 500
+    study.overrides.training.checkpoint_every_steps = 1000
     study.axes.loss = base.ADVERSARIAL_LOSSES
     study.axes.learning_rate = (1e-3, 3e-3)
     del study.axes.penalty["wgan_gp"]

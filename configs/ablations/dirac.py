@@ -3,9 +3,9 @@
 python -m experiments.ablate --config=configs/ablations/dirac.py --workdir=runs/dirac
 
 Four minutes, most of them compiling. No chance is in it, so one seed says all, and the report names no best loss. The
-metric is the squared distance to the equilibrium. Expect that every loss arrives with some penalty, at less than 1e-15, but
-least_squares, whose critic would need the level 1/2, which a critic without a bias does not have; and that without a
-penalty most circle where they began.
+metric is the squared distance to the equilibrium. Expect that every loss arrives with some penalty, at less than
+1e-15, but least_squares, whose critic would need the level 1/2, which a critic without a bias does not have; and that
+without a penalty most circle where they began.
 """
 
 from configs.ablations import base

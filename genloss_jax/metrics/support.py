@@ -20,11 +20,14 @@ class SupportMetrics(NamedTuple):
     """What distances to the support say.
 
     Attributes:
+        distance: mean distance of the samples, in the unit of the distances: it tells samples apart that are all too
+            far off to count.
         precision: share of the samples whose distance is at most the tolerance.
         recall: share of the held-out examples that have a sample in their ball; `features.coverage`.
         f1: harmonic mean of both, 0 where both are 0.
     """
 
+    distance: float
     precision: float
     recall: float
     f1: float
@@ -56,7 +59,7 @@ def support_metrics(
     tolerance: float,
     num_neighbors: int = 5,
 ) -> SupportMetrics:
-    """Compute precision, recall and F1.
+    """Compute the mean distance, precision, recall and F1.
 
     A held-out example is covered if a sample lies no further from it than its k-th nearest other one. With balls around
     samples, as in `features.recall`, a few samples far from everything would cover all.
@@ -69,8 +72,8 @@ def support_metrics(
         num_neighbors: k.
 
     Returns:
-        The three, each between 0 and 1. For equal distributions recall is `features.expected_coverage(N, M)`, about
-        1 - 2^-k.
+        The four; all but the distance lie between 0 and 1. For equal distributions recall is
+        `features.expected_coverage(N, M)`, about 1 - 2^-k.
 
     Raises:
         ValueError: if there is not one distance for each fake, and as `features.coverage`.
@@ -84,4 +87,5 @@ def support_metrics(
     precision = float(np.mean(distances <= tolerance))
     recall = features.coverage(real, fake, num_neighbors=num_neighbors)
     both = precision + recall
-    return SupportMetrics(precision, recall, 2 * precision * recall / both if both else 0.0)
+    f1 = 2 * precision * recall / both if both else 0.0
+    return SupportMetrics(float(np.mean(distances)), precision, recall, f1)

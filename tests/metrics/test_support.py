@@ -24,7 +24,7 @@ def fresh(dataset, num=NUM, seed=7):
     return np.asarray(dataset.train.sample(jax.random.key(seed), num)["x"])
 
 
-# --- The three numbers ---
+# --- The four numbers ---
 
 
 def test_tolerance_is_that_of_lucic_for_their_images_twice_the_range_and_as_the_root_of_the_pixels():
@@ -36,7 +36,7 @@ def test_precision_counts_distances_up_to_the_tolerance():
     points = np.random.default_rng(0).normal(size=(8, 2))
     distances = np.array([0.0, 0.1, 0.5, 0.51, 1.0, np.inf, np.nan, 0.4])
     found = support.support_metrics(distances, points, points, tolerance=0.5, num_neighbors=1)
-    assert found == (0.5, 1.0, 2 / 3)
+    assert found[1:] == (0.5, 1.0, 2 / 3)
 
 
 def test_recall_is_the_share_of_examples_with_a_sample_as_near_as_their_neighbours():
@@ -44,12 +44,12 @@ def test_recall_is_the_share_of_examples_with_a_sample_as_near_as_their_neighbou
     fake = np.array([[2.0], [2.9], [50.0], [60.0]])
     found = support.support_metrics(np.zeros(4), real, fake, tolerance=1.0, num_neighbors=1)
     # Radius 1 around each: 2.0 covers 1, 2 and 3, and 2.9 covers 2 and 3; 50 is off all of them.
-    assert found == (1.0, 0.3, pytest.approx(0.6 / 1.3))
+    assert found == (0.0, 1.0, 0.3, pytest.approx(0.6 / 1.3))
 
 
 def test_f1_of_nothing_is_zero():
     real, fake = np.arange(8.0)[:, None], 100 + np.arange(8.0)[:, None]
-    assert support.support_metrics(np.full(8, 9.0), real, fake, tolerance=1.0) == (0.0, 0.0, 0.0)
+    assert support.support_metrics(np.full(8, 9.0), real, fake, tolerance=1.0) == (9.0, 0.0, 0.0, 0.0)
 
 
 def test_other_numbers_of_distances_are_refused_by_name(unchecked):
@@ -64,6 +64,7 @@ def test_other_numbers_of_distances_are_refused_by_name(unchecked):
 def test_a_support_distance_chooses_the_protocol(evaluator):
     assert evaluator.primary == "support_f1" and evaluator.extractor == ""
     assert evaluator.directions == {
+        "support_distance": "lower",
         "support_precision": "higher",
         "support_recall": "higher",
         "support_f1": "higher",

@@ -366,3 +366,18 @@ def test_label_smoothing_mixes_targets_by_cross_entropy(smooth):
     loss = adversarial.label_smoothed(adversarial.minimax, real_label=smooth)
     np.testing.assert_allclose(loss.discriminator(real, fake), expected, rtol=1e-9)
     np.testing.assert_array_equal(loss.generator(real, fake), adversarial.minimax.generator(real, fake))
+
+
+@pytest.mark.parametrize("name", adversarial.names())
+def test_demand_says_whether_the_generator_looks_at_data_and_whether_all_pairs_are_compared(name):
+    keys = jax.random.split(jax.random.key(0), 3)
+    real, other, fake = (jax.random.normal(key, (6,)) for key in keys)
+    loss = adversarial.get(name)
+    looks = not np.allclose(loss.generator(real, fake), loss.generator(other, fake))
+    expected = "all pairs" if "all_pairs" in name else "both sides" if looks else "samples"
+    assert adversarial.demand(name) == expected
+
+
+def test_demand_of_an_unknown_loss_is_an_error_with_the_nearest_name():
+    with pytest.raises(ValueError, match="'hinge'"):
+        adversarial.demand("hnige")

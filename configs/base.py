@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     networks.minibatch_stddev = False  # in the critic
     networks.convolution = "auto"  # native, patches, auto: what is fastest on the backend
     networks.conditional = False
+    networks.precision = "float32"  # bfloat16: of what networks compute; all else stays float32
 
     config.latent = latent = ConfigDict()
     latent.dim = 64

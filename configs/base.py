@@ -181,6 +181,11 @@ def get_config() -> ConfigDict:
     training.keep_last = 2
     training.keep_best = 1
 
+    config.parallel = parallel = ConfigDict()
+    parallel.kind = "auto"  # none, sharded, pmap; auto: sharded where there are several devices
+    parallel.shard_state = False  # split parameters and optimiser state over the devices too; of sharded
+    parallel.micro_batches = 1  # pieces of a move's examples that go through the networks one after another
+
     config.evaluation = evaluation = ConfigDict()
     evaluation.num_samples = 0  # 0: the protocol's own
     evaluation.extractor = "auto"

@@ -4,6 +4,7 @@ VENV ?= .venv
 WORKDIR ?= runs/digits
 WORKERS ?= 2
 TESTS ?= tests
+STUDIES ?= benchmarks/results/ring,benchmarks/results/families_2d,benchmarks/results/kl_weight
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -34,6 +35,7 @@ format: $(READY)  ## apply what lint asks for, where it can be applied
 docs: $(READY)  ## write the generated pages anew
 	$(BIN)/python -m genloss_jax.losses.catalog --markdown > docs/catalog.md
 	$(BIN)/python -m genloss_jax.ablation.stability --out=docs
+	$(BIN)/python -m experiments.choosing --have=$(STUDIES)
 
 mutation: $(READY)  ## flip and double every loss; none may survive its proof
 	$(BIN)/python tests/mutation.py

@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     config.family = "gan"
 
     config.data = data = ConfigDict()
-    data.name = "digits"  # ring, grid, ..., digits, photos, folder, csv, or any name of TensorFlow Datasets
+    data.name = "digits"  # ring, ..., polygons, digits, photos, folder, csv, or any name of TensorFlow Datasets
     data.image_size = 0  # pixels; 0: as stored
     data.channels = 0  # 0: as stored
     data.path = ""  # of the folder of images, or of the CSV file

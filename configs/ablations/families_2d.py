@@ -1,6 +1,10 @@
 """Families of generative models on eight Gaussians, at one budget of examples.
 
 python -m experiments.ablate --config=configs/ablations/families_2d.py --workdir=runs/families_2d
+
+33 members in 27 minutes of two cores that had other work too. Expect the spline flow, noise contrast, flow matching
+and EDM within the floor of the sliced Wasserstein distance, 0.007, and 0.002 to 0.03 nats above the entropy; three
+seeds are too few for a verdict.
 """
 
 from configs.ablations import base

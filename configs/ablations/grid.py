@@ -1,4 +1,4 @@
-"""All adversarial losses on the grid of 25 modes, with and without penalties, at three rates, 10 seeds each.
+"""All adversarial losses on the grid of 25 modes, with and without a penalty, at two rates, 10 seeds each.
 
 python -m experiments.ablate --config=configs/ablations/grid.py --workdir=runs/grid
 """
@@ -11,8 +11,10 @@ def get_config(variant: str = ""):
     study.name = "grid"
     study.title = "Adversarial losses on the grid of 25 modes"
     study.base = "gan_grid"
-    study.overrides.training.total_steps = 20_000
-    study.overrides.training.evaluate_every_steps = 2500
-    study.axes.loss = ring.LOSSES
-    study.axes.learning_rate = (3e-4, 1e-3, 3e-3)
+    study.overrides.training.total_steps = 2000
+    study.overrides.training.evaluate_every_steps = 500
+    study.overrides.training.checkpoint_every_steps = 1000
+    study.axes.loss = base.ADVERSARIAL_LOSSES
+    study.axes.learning_rate = (1e-3, 3e-3)
+    del study.axes.penalty["wgan_gp"]
     return base.finish(study, variant)

@@ -2,9 +2,9 @@
 
 python -m experiments.ablate --config=configs/ablations/ring.py --workdir=runs/ring
 
-480 members; 76 minutes on one of two shared cores, about 27 at the rate of two free ones. Expect that 13 of the 16
-losses cannot be told apart, with reverse KL from 0.28 to 0.52 (real against real 0.002), and that softmax,
-least_squares_pearson and boundary_seeking stay behind at 0.7 to 0.8.
+480 members in 27 minutes of two cores that had other work too. Expect that 13 of the 16 losses cannot be told apart,
+with reverse KL from 0.28 to 0.52 (real against real 0.002), and that softmax, least_squares_pearson and
+boundary_seeking stay behind at 0.7 to 0.8.
 """
 
 from configs.ablations import base

@@ -23,6 +23,7 @@ T = TypeVar("T")
 # Numbers of members to try at once: on a CPU they soon fall out of the cache, an accelerator wants many.
 SIZES = {"cpu": (1, 4, 16, 64), "gpu": (1, 16, 128, 1024, 8192), "tpu": (1, 16, 128, 1024, 8192)}
 _TRIALS, _TRIAL_SECONDS, _SLOWER = 3, 0.5, 1.3
+_AT_LENGTH = 8  # members of a chunk that is tried at the length of its dispatches; larger ones take fewer steps
 
 
 def side_by_side(work: Sequence[Callable[[], Iterator[T]]], threads: int) -> Iterator[T]:
@@ -82,8 +83,9 @@ def choose_chunk(group: Group, threads: int = 1) -> dict[str, Any]:
         nothing to measure.
     """
     num = jax.device_count()
-    # The last gives each thread as many members as can be.
-    sizes = sorted({*(num * size for size in SIZES[jax.default_backend()]), math.ceil(len(group.members) / threads)})
+    usual = [num * size for size in SIZES[jax.default_backend()]]
+    # Beside the usual sizes, the one that gives each thread one chunk.
+    sizes = sorted({*usual, min(usual[-1], math.ceil(len(group.members) / threads))})
     cuts = {engine.cut(group, size, num): size for size in sizes if size <= len(group.members)}
     if len(cuts) == 1:
         return {"chunk": max(cuts.values())}
@@ -107,6 +109,7 @@ def member_step_seconds(group: Group, parts: Cut, threads: int = 1) -> float:
         Seconds for the whole group, divided by its members and steps.
     """
     dispatch = Dispatch(group, parts, parts.chunks[:threads])
+    dispatch.length = math.ceil(dispatch.length / math.ceil(parts.size / _AT_LENGTH))
     times: list[float] = []
     while len(times) <= _TRIALS or sum(times[1:]) < _TRIAL_SECONDS:
         began = time.perf_counter()

@@ -108,8 +108,8 @@ def scores(
 
     Returns:
         Seeds as index, entries as columns in the order of the table. NaN where an entry has no member with that seed,
-        or no member of the study is sound. With a single seed nothing else can choose: the first cell in the table
-        is taken.
+        or no member of the study is sound. With a single seed nothing else can choose: its best cell is taken, which
+        flatters, and no verdict rests on it.
 
     Raises:
         ValueError: if the metric or the step is not in the table.
@@ -303,6 +303,8 @@ def _choice(costs):
 
 
 def _held_out_choice(costs):
+    if len(costs) == 1:
+        return _choice(costs)
     present = ~np.isnan(costs)
     # Sums without each seed, not the total minus it: one diverged value would swallow the digits of all others.
     others = 1.0 - np.eye(len(costs))

@@ -3,6 +3,7 @@
 from genloss_jax.data import augment as augment
 from genloss_jax.data import games as games
 from genloss_jax.data import plane as plane
+from genloss_jax.data import polygons as polygons
 from genloss_jax.data.dataset import Dataset as Dataset
 from genloss_jax.data.dataset import Modes as Modes
 from genloss_jax.data.registry import load as load

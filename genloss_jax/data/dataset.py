@@ -34,6 +34,8 @@ class Dataset(NamedTuple):
         modes: The modes of a mixture, or None.
         num_levels: How many equally spaced values from -1 to 1 each number of `"x"` takes; 0 where it is continuous.
             Then `log_prob` of a model is that of the discrete example.
+        support_distance: Euclidean distance of any example to the nearest one that the data could hold, over all its
+            numbers and in their unit, `[B, ...] -> [B]`; or None. It may be an upper bound.
     """
 
     name: str
@@ -45,3 +47,4 @@ class Dataset(NamedTuple):
     entropy: float | None = None
     modes: Modes | None = None
     num_levels: int = 0
+    support_distance: Callable | None = None

@@ -3,10 +3,10 @@
 from typing import Any
 
 from genloss_jax._names import hint
-from genloss_jax.data import digits, folder, games, photos, plane, tfds_images
+from genloss_jax.data import digits, folder, games, photos, plane, polygons, tfds_images
 from genloss_jax.data.dataset import Dataset
 
-_OWN_NAMES = (*plane.names(), *games.names(), "digits", "photos", "folder", "csv")
+_OWN_NAMES = (*plane.names(), *games.names(), "polygons", "digits", "photos", "folder", "csv")
 
 
 def names() -> tuple[str, ...]:
@@ -36,6 +36,8 @@ def load(config: Any) -> Dataset:
         return plane.load(name)
     if name in games.names():
         return games.load(name)
+    if name == "polygons":
+        return polygons.load(config.image_size, config.channels)
     if name == "digits":
         return digits.load(config.image_size, config.channels, config.data_dir)
     if name == "photos":

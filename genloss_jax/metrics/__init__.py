@@ -6,6 +6,7 @@ from genloss_jax.metrics import extractors as extractors
 from genloss_jax.metrics import features as features
 from genloss_jax.metrics import modes as modes
 from genloss_jax.metrics import statistics as statistics
+from genloss_jax.metrics import support as support
 from genloss_jax.metrics.evaluation import Evaluator as Evaluator
 from genloss_jax.metrics.evaluation import comparison as comparison
 from genloss_jax.metrics.evaluation import evaluator as evaluator

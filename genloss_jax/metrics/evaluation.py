@@ -1,6 +1,6 @@
 """Which metrics fit a dataset, with how many samples, and what a perfect generator would get for them.
 
-The protocol is chosen by what the dataset offers: modes, images, or neither.
+The protocol is chosen by what the dataset offers: the distance to its support, modes, images, or none of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +13,10 @@ import numpy as np
 from genloss_jax._names import look_up
 from genloss_jax.data.dataset import Dataset
 from genloss_jax.losses import divergences
-from genloss_jax.metrics import classification, density, extractors, features, modes
+from genloss_jax.metrics import classification, density, extractors, features, modes, support
 from genloss_jax.metrics.statistics import STANDARD_ERROR, mean_and_standard_error, named
 
-_PLAIN_SAMPLES, _MOST_IMAGES = 2_500, 5_000
+_PLAIN_SAMPLES, _MOST_IMAGES, _SUPPORT_SAMPLES = 2_500, 5_000, 1_000
 _NUM_PROJECTIONS = 128
 _MOST_DRAWS = 4  # the price of a floor, in evaluations
 _TEST_NUMBERS, _TRAIN_NUMBERS = 0, 1  # streams of random numbers below the seed
@@ -76,9 +76,10 @@ def evaluator(
 
     | the dataset has | metrics |
     | --- | --- |
-    | separate modes  | modes covered, high-quality share, reverse KL (PacGAN's protocol), sliced Wasserstein |
-    | images          | Fréchet, kernel distance, precision, recall, density, coverage, sliced Wasserstein of pixels |
-    | neither         | sliced Wasserstein, energy distance |
+    | support distance | mean distance to the support, precision, recall and F1 of the support, sliced Wasserstein |
+    | separate modes | modes covered, high-quality share, reverse KL (PacGAN's protocol), sliced Wasserstein |
+    | images | Fréchet, kernel distance, precision, recall, density, coverage, sliced Wasserstein of pixels |
+    | none of them | sliced Wasserstein, energy distance |
 
     Real and generated sets are always of the same size, because most of these metrics depend on it. Held-out examples
     are the reference; floors are taken over disjoint draws of as many training examples.
@@ -89,8 +90,9 @@ def evaluator(
 
     Args:
         dataset: where real examples come from, and what is known about them.
-        config: has `evaluation` with `num_samples` (0 = 2,500 points as PacGAN; as many images as are held out, at most
-            5,000), `extractor` (a name in `EXTRACTORS`), `cache_dir` ("" = the default) and `seed`.
+        config: has `evaluation` with `num_samples` (0 = 1,000 where the support's distance is known; 2,500 points as
+            PacGAN; as many images as are held out, at most 5,000), `extractor` (a name in `EXTRACTORS`), `cache_dir`
+            ("" = the default) and `seed`.
         extractor: `(images) -> features`, instead of the one that the config names.
         log_prob_kind: what the model's log-probability is, see `density.ruler`; "" where it has none.
         reconstructs: whether the model reconstructs examples.
@@ -106,7 +108,9 @@ def evaluator(
     settings = config.evaluation
     # A wrong name is reported for points as well, where it would not be used.
     make_extractor = look_up("config.evaluation.extractor", settings.extractor, extractors.EXTRACTORS)
-    if dataset.modes is not None and modes.separated(dataset.modes.centers, dataset.modes.sigma):
+    if dataset.support_distance is not None:
+        protocol = _support_protocol(dataset, settings.seed)
+    elif dataset.modes is not None and modes.separated(dataset.modes.centers, dataset.modes.sigma):
         protocol = _mode_protocol(dataset, settings.seed)
     elif len(dataset.shape) == 3:
         protocol = _image_protocol(settings.seed, extractor or make_extractor(dataset, settings.cache_dir))
@@ -203,6 +207,27 @@ def _with_error(values, name):
 
 
 # --- Protocols ---
+
+
+def _support_protocol(dataset, seed):
+    tolerance = support.tolerance(dataset.shape)
+
+    def measure(fake, real):
+        distances = np.asarray(dataset.support_distance(fake))
+        found = support.support_metrics(distances, _rows(real), _rows(fake), tolerance=tolerance)
+        return {
+            **{f"support_{name}": value for name, value in found._asdict().items()},
+            "sliced_wasserstein_squared_distance": _sliced(seed, real, fake),
+        }
+
+    directions = {
+        "support_distance": "lower",
+        "support_precision": "higher",
+        "support_recall": "higher",
+        "support_f1": "higher",
+        "sliced_wasserstein_squared_distance": "lower",
+    }
+    return _Protocol(measure, directions, "support_f1", _SUPPORT_SAMPLES)
 
 
 def _mode_protocol(dataset, seed):

@@ -98,6 +98,13 @@ def test_a_seed_has_no_say_in_the_choice_of_its_own_cell():
         assert scores[seed] == values[seed, 0, best]
 
 
+def test_a_single_seed_chooses_for_itself():
+    values = np.array([[[3.0, 1.0, 2.0], [5.0, 6.0, 4.0]]])
+    results = make_results(values, losses=("hinge", "minimax"))
+    assert statistics.scores(results).loc[0].tolist() == [1.0, 4.0]
+    assert "One seed cannot tell" in statistics.verdict_of(results).sentence
+
+
 def test_one_diverged_seed_does_not_swallow_the_digits_of_the_others():
     values = np.array([[[1e30, 2.0]], [[5.0, 2.0]], [[5.0, 2.0]]])
     np.testing.assert_array_equal(statistics.scores(make_results(values))[LOSSES[0]], [2.0, 2.0, 2.0])

@@ -117,15 +117,20 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
     if scale == "log":
         axes.set_xscale("log")
     shown = values if len(values) <= 4 else values[:: -(-len(values) // 3)]
-    labels = [f"{value:.2g}" if isinstance(value, float) else str(value) for value in shown]
+    room = 21 // len(shown)  # letters that fit side by side
+    labels = [f"{value:.2g}" if isinstance(value, float) else _cut(str(value), room) for value in shown]
     axes.set_xticks([places[value] for value in shown], labels)
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(x=0.12)
+    axes.margins(x=0.3 if scale == "categories" else 0.12)
     axes.set_ylim(*limits)
     _scale(axes, "y", [measured.cells["mean"].to_numpy(), [measured.floor]])
     axes.tick_params(axis="y", labelcolor=_MUTED)
     figure.text(4 / 190, 0.97, str(entry), va="top", fontsize=min(12, 310 / len(str(entry))))
     return figure
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def profile(measured: Measured, entry, axis: str) -> pd.DataFrame:

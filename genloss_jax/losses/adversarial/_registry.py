@@ -115,8 +115,7 @@ def switch(names: Sequence[str]) -> Callable[[ArrayLike], AdversarialLoss]:
     Put it around the head alone, after the networks. With an index that is not batched only the chosen head is
     computed. Under `vmap` over the index all heads are evaluated and one is kept, which costs little beside the
     networks where all have the same `demand` and none compares all pairs of the batch; gradients stay finite, since
-    every head's are. They are taken in reverse mode: the backward pass chooses again, and computes the chosen head
-    anew.
+    every head's are. They are taken in reverse mode: the backward pass chooses again, and computes that head anew.
 
     Args:
         names: names that `get` knows, all for logits of one shape.

@@ -1,0 +1,1 @@
+"""From here to machines elsewhere: launchers that build commands as data, print them or run them. See README.md."""

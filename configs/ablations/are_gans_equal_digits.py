@@ -12,5 +12,4 @@ def get_config(variant: str = ""):
     study.title = "Seven GANs on handwritten digits, each at twelve random settings"
     study.overrides.data = {"name": "digits"}
     study.overrides.evaluation = {"num_samples": 0}
-    study.metric = ""
     return base.finish(study, variant)

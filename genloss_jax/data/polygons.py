@@ -25,7 +25,7 @@ from genloss_jax.data.dataset import Dataset
 from genloss_jax.data.sources import Batch, DeviceSource
 
 _TRAIN_SIZE, _TEST_SIZE = 100_000, 10_000
-_SIZE, _LEAST_SIZE = 16, 8  # pixels
+_SIZE, _LEAST_SIZE = 16, 12  # pixels; in smaller pictures the smallest triangle is hardly there
 
 _RADII = (0.2, 0.4)
 _MARGIN = 1 / 16

@@ -76,7 +76,7 @@ def evaluator(
 
     | the dataset has | metrics |
     | --- | --- |
-    | support distance | mean distance to the support, precision, recall and F1 of the support, sliced Wasserstein |
+    | support distance | its median, precision, recall and F1 by it, sliced Wasserstein |
     | separate modes | modes covered, high-quality share, reverse KL (PacGAN's protocol), sliced Wasserstein |
     | images | Fréchet, kernel distance, precision, recall, density, coverage, sliced Wasserstein of pixels |
     | none of them | sliced Wasserstein, energy distance |
@@ -221,10 +221,10 @@ def _support_protocol(dataset, seed):
         }
 
     directions = {
-        "support_distance": "lower",
         "support_precision": "higher",
         "support_recall": "higher",
         "support_f1": "higher",
+        "support_median_distance": "lower",
         "sliced_wasserstein_squared_distance": "lower",
     }
     return _Protocol(measure, directions, "support_f1", _SUPPORT_SAMPLES)

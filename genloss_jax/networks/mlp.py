@@ -41,6 +41,7 @@ class MLPGenerator(nn.Module):
         activation: a name of `layers.ACTIVATIONS`.
         normalization: "batch", "group" or "none", before each activation.
         num_classes: None for an unconditional generator.
+        bounded: end in tanh, as images in [-1, 1] ask for.
     """
 
     widths: tuple[int, ...]
@@ -49,6 +50,7 @@ class MLPGenerator(nn.Module):
     normalization: str = "none"
     num_classes: int | None = None
     spectral_norm: bool = False
+    bounded: bool = False
 
     @nn.compact
     def __call__(self, latents, labels=None, *, train: bool = False):
@@ -58,7 +60,8 @@ class MLPGenerator(nn.Module):
         features = 1
         for length in self.shape:
             features *= length
-        return Dense(features)(x).reshape(-1, *self.shape)
+        x = Dense(features)(x).reshape(-1, *self.shape)
+        return jnp.tanh(x) if self.bounded else x
 
 
 class MLPCritic(nn.Module):

@@ -53,7 +53,7 @@ class Architecture(NamedTuple):
         critic: `(config, **options) -> module`; options go before the config's fields.
         activations: of the generator and of the critic.
         images_only: whether other shapes are refused.
-        bounded: whether the generator ends in tanh, unless it is told `bounded=False`.
+        bounded: whether the generator of images ends in tanh, unless it is told `bounded=False`.
     """
 
     generator: Callable[..., nn.Module]
@@ -79,8 +79,10 @@ def _image(generator, critic, activations, *, normalizes=True, bounded=True):
     return Architecture(build_generator, build_critic, activations, True, bounded)
 
 
-def _mlp_generator(config, shape, **kwargs):
-    return MLPGenerator((config.width,) * config.depth, shape, normalization=config.normalization, **kwargs)
+def _mlp_generator(config, shape, *, bounded=True, **kwargs):
+    # Images lie in [-1, 1]; points know no bounds.
+    options = {"normalization": config.normalization, "bounded": bounded and len(shape) == 3, **kwargs}
+    return MLPGenerator((config.width,) * config.depth, shape, **options)
 
 
 def _mlp_critic(config, **kwargs):
@@ -111,7 +113,7 @@ def _critic_options(config, given):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "linear": Architecture(_linear_generator, _linear_critic, ("relu", "relu"), False, False),
-    "mlp": Architecture(_mlp_generator, _mlp_critic, ("relu", "leaky_relu"), False, False),
+    "mlp": Architecture(_mlp_generator, _mlp_critic, ("relu", "leaky_relu"), False, True),
     "dcgan": _image(DCGANGenerator, DCGANCritic, ("relu", "leaky_relu")),
     "resnet": _image(ResNetGenerator, ResNetCritic, ("relu", "relu")),
     "r3gan": _image(R3GANGenerator, R3GANCritic, ("leaky_relu", "leaky_relu"), normalizes=False, bounded=False),

@@ -42,14 +42,24 @@ def test_what_a_config_asks_of_critics_is_not_asked_of_encoders():
     assert critic["logit"]["kernel"].shape[0] == plain["logit"]["kernel"].shape[0] + 2 * 2
 
 
-@pytest.mark.parametrize("name", ["dcgan", "resnet"])
-def test_a_decoder_is_the_generator_without_its_tanh(name):
+def generator_and_decoder(name, shape):
     latents = jnp.asarray(np.random.default_rng(0).standard_normal((3, LATENT)), jnp.float32)
-    generator = networks.generator(config_of(name), shape=(8, 8, 1))
-    decoder = networks.decoder(config_of(name), shape=(8, 8, 1), num_outputs=1)
+    generator = networks.generator(config_of(name), shape=shape)
+    decoder = networks.decoder(config_of(name), shape=shape, num_outputs=1)
     params, state = jax.jit(generator.init)(jax.random.key(0), latents)
-    apply = jax.jit(lambda network, p: network.apply(p, state, latents)[0], static_argnums=0)
-    np.testing.assert_allclose(apply(generator, params), jnp.tanh(apply(decoder, params)[..., 0]), rtol=1e-5, atol=1e-6)
+    apply = jax.jit(lambda network: network.apply(params, state, latents)[0], static_argnums=0)
+    return apply(generator), apply(decoder)[..., 0]
+
+
+@pytest.mark.parametrize("name", ["dcgan", "resnet", "mlp"])
+def test_a_decoder_of_images_is_the_generator_without_its_tanh(name):
+    images, outputs = generator_and_decoder(name, (8, 8, 1))
+    np.testing.assert_allclose(images, jnp.tanh(outputs), rtol=1e-5, atol=1e-6)
+
+
+def test_a_decoder_of_points_is_the_generator():
+    points, outputs = generator_and_decoder("mlp", (2,))
+    np.testing.assert_allclose(points, outputs, rtol=1e-5, atol=1e-6)
 
 
 def test_feature_critic_gives_logits_of_rectified_features_and_latents_and_the_features_themselves():

@@ -2,7 +2,7 @@
 
 As a program, `JAX_NUM_CPU_DEVICES=8 python tests/training/spread_runs.py gan vae ...`, it takes ten steps of each case
 in each kind, and prints one line of JSON for each: by how much parameters, aux and metrics differ from one device's.
-`collectives` among the cases prints what the devices exchange in a step of each kind.
+`collectives` among the cases prints what the devices exchange in a step.
 """
 
 import importlib
@@ -205,8 +205,9 @@ def exchanges(cases):
     """Print what the devices exchange in one step of each case and kind, and how large the players are."""
     for case, fields in cases:
         setup = training.from_config(config_of(case, **fields))
-        for kind, placement in placements(moves_of(case)).items():
-            text, state = compiled(setup, placement)
+        kinds = placements(moves_of(case))
+        for kind in ("sharded", "pmap"):
+            text, state = compiled(setup, kinds[kind])
             sizes = {player: sum(leaf.nbytes for leaf in jax.tree.leaves(own)) for player, own in state.params.items()}
             row = {"loss": fields["loss"], "kind": kind, "players": sizes, "exchanged": exchanged(text)}
             print(json.dumps(row), flush=True)

@@ -204,7 +204,7 @@ def _placed(study: Study, workdir: Path, chunk: int, threads: int) -> dict[str, 
 def _cut(group: Group, placed: Mapping[str, Any]) -> Cut:
     """Cut a group as the study began, whatever devices there are now."""
     own = placed[group.name]
-    return engine.cut(group, own["chunk"], own["devices"])
+    return engine.cut(group, own["chunk"], own.get("devices", 1))
 
 
 def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate], chunk: int) -> None:

@@ -247,7 +247,7 @@ def test_an_array_of_the_wrong_rank_is_named(case, index, name, unchecked):
 
 # Public names that compute no loss: types, look-ups, kernels, schedules, targets, and what keeps a loss's state.
 NO_LOSSES = {
-    adversarial: {"AdversarialLoss", "get", "names", "switch", "began_balance"},
+    adversarial: {"AdversarialLoss", "demand", "get", "names", "switch", "began_balance"},
     penalties: {"path_lengths", "switch", "switchable", "update_average"},
     likelihood: {"bits_per_dim", "from_bins", "mu_law_decode", "mu_law_encode", "previous_labels", "to_bins"},
     variational: {

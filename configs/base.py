@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     networks.minibatch_stddev = False  # in the critic
     networks.convolution = "auto"  # native, patches, auto: what is fastest on the backend
     networks.conditional = False
+    networks.precision = "float32"  # bfloat16: of what networks compute; all else stays float32
 
     config.latent = latent = ConfigDict()
     latent.dim = 64
@@ -179,6 +180,11 @@ def get_config() -> ConfigDict:
     training.on_nonfinite = "stop"  # stop, skip, rollback
     training.keep_last = 2
     training.keep_best = 1
+
+    config.parallel = parallel = ConfigDict()
+    parallel.kind = "auto"  # none, sharded, pmap; auto: sharded where there are several devices
+    parallel.shard_state = False  # split parameters and optimiser state over the devices too; of sharded
+    parallel.micro_batches = 1  # pieces of a move's examples that go through the networks one after another
 
     config.evaluation = evaluation = ConfigDict()
     evaluation.num_samples = 0  # 0: the protocol's own

@@ -85,6 +85,7 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> training.Trai
             on_nonfinite=settings.on_nonfinite,
             checkpoints=checkpoints,
             position=position,
+            placement=setup.placement,
         )
         for event in events:
             state = event.state

@@ -1,7 +1,8 @@
 """Train the members of a group together: `init` and `step` of a single run, under `vmap`.
 
 Members go in chunks, because many at once fall out of the cache. A chunk is a run of its own: it is recorded,
-checkpointed and resumed as one, and what it records does not depend on where it was interrupted.
+checkpointed and resumed as one, and what it records does not depend on where it was interrupted. Several devices share
+the members of a chunk.
 """
 
 import json
@@ -9,7 +10,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from genloss_jax import metrics, training
 from genloss_jax.ablation.planning import Group
 from genloss_jax.ablation.results import write_arrays
 from genloss_jax.objectives.objective import Batch, num_examples
-from genloss_jax.training import TrainState, records
+from genloss_jax.training import TrainState, parallel, records
 from genloss_jax.training.finite import Watch, broken_members
 from genloss_jax.training.loop import lengths, next_stop
 
@@ -67,7 +68,7 @@ class Cut(NamedTuple):
         return self.chunks[0].size
 
 
-def cut(group: Group, size: int) -> Cut:
+def cut(group: Group, size: int, num_devices: int = 1) -> Cut:
     """Cut a group into chunks.
 
     Where each branch of the program has half a chunk of members or more, the members of a chunk share one branch, and
@@ -76,6 +77,7 @@ def cut(group: Group, size: int) -> Cut:
     Args:
         group: the group.
         size: most members of a chunk.
+        num_devices: that share a chunk equally, for which its last member is repeated where it has to be.
     """
     branches = group.branches
     runs = [[index for index, own in enumerate(branches) if own == branch] for branch in dict.fromkeys(branches)]
@@ -85,6 +87,7 @@ def cut(group: Group, size: int) -> Cut:
     longest = max(map(len, runs))
     # As few chunks as the size allows, and all of them as full as can be.
     size = math.ceil(longest / math.ceil(longest / size))
+    size = num_devices * math.ceil(size / num_devices)
     parts = [run[start : start + size] for run in runs for start in range(0, len(run), size)]
     return Cut(tuple(Chunk(f"{group.name}_{index}", tuple(part), size) for index, part in enumerate(parts)), mixed)
 
@@ -92,22 +95,26 @@ def cut(group: Group, size: int) -> Cut:
 class Program:
     """What trains the chunks of a group, one after the other: compiled once for each number of steps."""
 
-    def __init__(self, group: Group, mixed: bool):
+    def __init__(self, group: Group, mixed: bool, devices: Sequence[jax.Device] = ()):
         """Prepare to train.
 
         Args:
             group: whose members.
             mixed: whether the members of a chunk take different branches.
+            devices: that share the members of a chunk equally; none named for one.
         """
         self._group = group
+        self._devices = devices
         shared = () if mixed else group.switched
         hyper = {name: None if name in shared else 0 for name in group.hypers[0]}
         axes: dict[str, Any] = dict.fromkeys(TrainState._fields, 0)
         self._axes = TrainState(**{**axes, "hyper": hyper})
         self._shared = shared
         self._terms: list[str] = []
-        self._init = jax.jit(jax.vmap(group.setup.init, in_axes=(0, None, hyper), out_axes=self._axes))
-        self._steps = jax.jit(self._several, donate_argnums=0)
+        start = jax.vmap(group.setup.init, in_axes=(0, None, hyper), out_axes=self._axes)
+        self._init = jax.jit(parallel.over_members(start, devices, (0, None, hyper), self._axes))
+        steps = parallel.over_members(self._several, devices, (self._axes, 0, None, 0), (self._axes, 0))
+        self._steps = jax.jit(steps, donate_argnums=0)
         self._scrub = jax.jit(jax.vmap(_scrubbed))
         self._lock, self._compiled = threading.Lock(), set[int]()
 
@@ -151,6 +158,10 @@ class Program:
         """Set to zero what is not finite in members that failed, so that the states can be saved."""
         scrubbed = self._scrub(states._replace(hyper={}), jnp.asarray(failed))
         return scrubbed._replace(hyper=states.hyper)
+
+    def home(self, states: TrainState) -> TrainState:
+        """Bring states to one device, to be looked at member by member."""
+        return jax.device_put(states, self._devices[0]) if len(self._devices) > 1 else states
 
     def _several(self, states, watch, batches, which):
         together = jax.vmap(self._one, in_axes=(self._axes, 0, 0), out_axes=(self._axes, 0))
@@ -299,7 +310,7 @@ def train(
                 advanced, now = (goal - now) * len(chunk.members), goal
                 seconds = time.perf_counter() - began
                 if now in evaluation_steps(settings):
-                    values, samples = look(states, chunk, faults)
+                    values, samples = look(program.home(states), chunk, faults)
                     if now == settings.total_steps:
                         write_arrays(directory / f"{chunk.name}.npz", {"samples": samples})
                     lines.scalars(now, {"values": values, "faults": faults})

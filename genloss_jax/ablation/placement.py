@@ -16,7 +16,7 @@ import numpy as np
 from genloss_jax.ablation import engine, planning
 from genloss_jax.ablation.engine import Chunk, Cut, Program
 from genloss_jax.ablation.planning import Group
-from genloss_jax.training import loop
+from genloss_jax.training import loop, parallel
 
 T = TypeVar("T")
 
@@ -65,8 +65,8 @@ def side_by_side(work: Sequence[Callable[[], Iterator[T]]], threads: int) -> Ite
 
 
 def num_threads() -> int:
-    """Give how many chunks are trained side by side: as many as a CPU has cores, one on an accelerator."""
-    if jax.default_backend() != "cpu":
+    """Give how many chunks are trained side by side: as many as a CPU has cores, one on other or several devices."""
+    if jax.default_backend() != "cpu" or jax.device_count() > 1:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -82,10 +82,11 @@ def choose_chunk(group: Group, threads: int = 1) -> dict[str, Any]:
         `{"chunk": members at once, "seconds_per_member_step": {size: seconds}}`, without the latter where there was
         nothing to measure.
     """
-    usual = SIZES[jax.default_backend()]
+    num = jax.device_count()
+    usual = [num * size for size in SIZES[jax.default_backend()]]
     # Beside the usual sizes, the one that gives each thread one chunk.
     sizes = sorted({*usual, min(usual[-1], math.ceil(len(group.members) / threads))})
-    cuts = {engine.cut(group, size): size for size in sizes if size <= len(group.members)}
+    cuts = {engine.cut(group, size, num): size for size in sizes if size <= len(group.members)}
     if len(cuts) == 1:
         return {"chunk": max(cuts.values())}
     measured: dict[str, float] = {}
@@ -130,7 +131,7 @@ class Dispatch:
             chunks: which of its chunks, each in a thread of its own.
             program: of the group, where it is at hand.
         """
-        self._program = program or Program(group, parts.mixed)
+        self._program = program or Program(group, parts.mixed, parallel.member_devices(parts.size))
         self._runs = [[*self._program.start(chunk), engine.Streams(group, chunk)] for chunk in chunks]
         self._pool = ThreadPoolExecutor(len(chunks))
         self.length = steps_per_dispatch(group)

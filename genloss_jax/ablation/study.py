@@ -1,6 +1,7 @@
 """A study from its config to its table: planned, placed, trained chunk by chunk, and written down."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from genloss_jax.ablation import engine, grid, placement, planning, results
 from genloss_jax.ablation.engine import Cut, Program, Stop
 from genloss_jax.ablation.grid import Member
 from genloss_jax.ablation.planning import Group
-from genloss_jax.training import records
+from genloss_jax.training import parallel, records
 
 CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing.jsonl"
 # States before and after a step, gradients, optimiser updates and activations, as a multiple of the state.
@@ -140,11 +141,11 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, thread
     threads = threads or placement.num_threads()
     placed = _placed(study, workdir, chunk, threads)
     for group, evaluator in zip(study.groups, study.evaluators, strict=True):
-        parts = engine.cut(group, placed[group.name]["chunk"])
+        parts = _cut(group, placed)
         train = partial(
             engine.train,
             group,
-            Program(group, parts.mixed),
+            Program(group, parts.mixed, parallel.member_devices(parts.size)),
             look=engine.looker(group, evaluator, study.settings.num_kept_samples),
             directory=workdir / CHUNKS,
             steps_per_dispatch=placement.steps_per_dispatch(group),
@@ -161,7 +162,7 @@ def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
     """Write what the chunks recorded as the study's table, members and samples; unfinished ones as far as they are."""
     workdir = Path(workdir)
     placed = json.loads((workdir / PLACEMENT).read_text())
-    cuts = [engine.cut(group, placed[group.name]["chunk"]) for group in study.groups]
+    cuts = [_cut(group, placed) for group in study.groups]
     rows: list[dict[str, Any]] = []
     faults: dict[int, tuple[int, str]] = {}
     for group, evaluator, parts in zip(study.groups, study.evaluators, cuts, strict=True):
@@ -190,16 +191,29 @@ def _placed(study: Study, workdir: Path, chunk: int, threads: int) -> dict[str, 
             raise ValueError(f"chunk is {chunk}, but the study in {workdir} began with other chunks; leave --chunk out")
         return placed
     placed = {
-        group.name: {"chunk": chunk} if chunk else placement.choose_chunk(group, threads) for group in study.groups
+        group.name: {
+            **({"chunk": chunk} if chunk else placement.choose_chunk(group, threads)),
+            "devices": jax.device_count(),
+        }
+        for group in study.groups
     }
     records.write_json(path, placed)
     return placed
+
+
+def _cut(group: Group, placed: Mapping[str, Any]) -> Cut:
+    """Cut a group as the study began, whatever devices there are now."""
+    own = placed[group.name]
+    return engine.cut(group, own["chunk"], own.get("devices", 1))
 
 
 def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate], chunk: int) -> None:
     free = _free_bytes()
     for group, estimate in zip(groups, estimates, strict=True):
         size = min((chunk or 1) * placement.num_threads(), len(group.members))
+        if jax.default_backend() != "cpu":
+            # The devices of a CPU share its memory.
+            size = math.ceil(size / jax.device_count())
         need = size * _COPIES * estimate.bytes_per_member
         if need > free:
             raise ValueError(

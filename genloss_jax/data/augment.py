@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from genloss_jax import _parts as parts
 from genloss_jax._names import look_up
 
 Images = Float[Array, "batch height width channels"]
@@ -55,7 +56,7 @@ def augment(
     for index, name in enumerate(_operations(policy)):
         gate_key, operation_key = jax.random.split(jax.random.fold_in(key, index))
         # uniform() < 0 never holds and uniform() < 1 always does, so both ends are exact
-        acts = jax.random.uniform(gate_key, (images.shape[0], 1, 1, 1)) < probability
+        acts = parts.draw(jax.random.uniform, gate_key, (images.shape[0], 1, 1, 1)) < probability
         images = jnp.where(acts, _OPERATIONS[name](operation_key, images), images)
     return images
 
@@ -80,7 +81,7 @@ def update_probability(
     Returns:
         The new probability, a scalar without gradient.
     """
-    overfit = jnp.mean(jnp.sign(real_logits))
+    overfit = parts.mean(jnp.sign(real_logits), "adaptive augmentation")
     return jax.lax.stop_gradient(jnp.clip(probability + speed * jnp.sign(overfit - target), 0.0, 1.0))
 
 
@@ -96,7 +97,7 @@ def _operations(policy: tuple[str, ...] | str) -> list[str]:
 
 
 def _each(key: jax.Array, images: Images, low: float, high: float) -> Float[Array, "batch 1 1 1"]:
-    return jax.random.uniform(key, (images.shape[0], 1, 1, 1), images.dtype, low, high)
+    return parts.draw(jax.random.uniform, key, (images.shape[0], 1, 1, 1), images.dtype, low, high)
 
 
 def _brightness(key: jax.Array, images: Images) -> Images:
@@ -117,7 +118,7 @@ def _translation(key: jax.Array, images: Images) -> Images:
     for axis, axis_key in zip((1, 2), jax.random.split(key), strict=True):
         size = images.shape[axis]
         reach = int(size * _SHIFT + 0.5)
-        shifts = jax.random.randint(axis_key, (images.shape[0],), -reach, reach + 1)
+        shifts = parts.draw(jax.random.randint, axis_key, (images.shape[0],), -reach, reach + 1)
         images = _shift(images, shifts, axis)
     return images
 
@@ -139,7 +140,7 @@ def _cutout(key: jax.Array, images: Images) -> Images:
         size = images.shape[axis]
         hole = int(size * _HOLE + 0.5)
         # The square's centre lies anywhere in the image, so up to half of its side is outside, as in DiffAugment.
-        first = jax.random.randint(axis_key, (images.shape[0],), 0, size + 1 - hole % 2) - hole // 2
+        first = parts.draw(jax.random.randint, axis_key, (images.shape[0],), 0, size + 1 - hole % 2) - hole // 2
         places = jnp.arange(size)[None, :] - first[:, None]
         shape = [images.shape[0], 1, 1, 1]
         shape[axis] = size

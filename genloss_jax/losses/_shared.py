@@ -1,8 +1,12 @@
 """What losses of several families share: checks of their arguments, norms per example, noise."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from genloss_jax import _parts as parts
 
 Scalar = float | int | Float[Array, ""]
 """A hyperparameter or running average: a plain number, or a traced array without axes."""
@@ -68,7 +72,11 @@ def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def normal_like(key: PRNGKeyArray, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Draw standard normal noise in the shape of `x`."""
+def normal_like(key: PRNGKeyArray, x: Float[Array, "..."], *, axis: int = 0) -> Float[Array, "..."]:
+    """Draw standard normal noise in the shape of `x`, whose given axis counts the examples."""
+    return parts.draw(_flat_normal, key, x.shape, x.dtype, axis=axis)
+
+
+def _flat_normal(key, shape, dtype):
     # A flat draw is bitwise the same as a draw of rank 4, and compiles several times faster on CPU.
-    return jax.random.normal(key, (x.size,), x.dtype).reshape(x.shape)
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses._shared import check_values
 
 # --- Data under a density ---
@@ -68,7 +69,7 @@ def uniform_dequantize(key: PRNGKeyArray, bins: Int[Array, "*shape"], *, num_bin
         raise ValueError(f"num_bins must be at least 1; got {num_bins}.")
     dtype = jnp.result_type(float)
     low = bins.astype(dtype)
-    noise = jax.random.uniform(key, (bins.size,), dtype).reshape(bins.shape)
+    noise = parts.draw(jax.random.uniform, key, (bins.size,), dtype).reshape(bins.shape)
     # Sum, quotient and the caller's product round; at the ends of a bin they would reach into its neighbours.
     margin = 2 * float(jnp.finfo(dtype).eps)
     return jnp.clip(low + noise, low * (1 + margin), (low + 1) * (1 - margin)) / num_bins

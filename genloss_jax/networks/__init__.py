@@ -12,6 +12,7 @@ from genloss_jax.networks.denoiser import denoiser as denoiser
 from genloss_jax.networks.mlp import MLP as MLP
 from genloss_jax.networks.network import Network as Network
 from genloss_jax.networks.network import from_function as from_function
+from genloss_jax.networks.network import in_precision as in_precision
 from genloss_jax.networks.registry import ARCHITECTURES as ARCHITECTURES
 from genloss_jax.networks.registry import NetworkConfig as NetworkConfig
 from genloss_jax.networks.registry import classifier as classifier

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genloss_jax.networks.network import Network
+from genloss_jax.networks.network import Network, in_precision
 
 
-def from_linen(module: nn.Module) -> Network:
+def from_linen(module: nn.Module, precision: str = "float32") -> Network:
     """Take a Linen module whose `__call__` is `(*inputs, train=...)`.
 
     The collection "params" is what gradients train; all others (batch statistics, power-iteration vectors) are the
@@ -20,6 +20,7 @@ def from_linen(module: nn.Module) -> Network:
 
     Args:
         module: the module, not bound.
+        precision: of what it computes, see `in_precision`.
 
     Returns:
         The pair of pure functions.
@@ -37,7 +38,7 @@ def from_linen(module: nn.Module) -> Network:
             return module.apply(variables, *inputs, train=train, rngs=rngs), state
         return module.apply(variables, *inputs, train=train, rngs=rngs, mutable=list(state))
 
-    return Network(init, apply)
+    return in_precision(Network(init, apply), precision)
 
 
 def from_nnx(constructor: Callable[[nnx.Rngs], nnx.Module]) -> Network:

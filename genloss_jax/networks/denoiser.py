@@ -86,7 +86,7 @@ def denoiser(config: Any, *, shape: tuple[int, ...]) -> Network:
     build = look_up("network of a denoiser", config.name, DENOISERS)
     activation = "silu" if config.activation == "default" else config.activation
     look_up("activation", activation, ACTIVATIONS)
-    network = from_linen(build(config, tuple(shape), activation))
+    network = from_linen(build(config, tuple(shape), activation), config.precision)
 
     def check(x):
         if x.shape[1:] != tuple(shape):

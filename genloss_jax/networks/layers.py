@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from genloss_jax import _parts as parts
 from genloss_jax.networks import convolution, initializers
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -54,7 +55,7 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         if self.spectral_norm:
             kernel = spectrally_normalized(self, kernel, train)
-        return _add_bias(self, x @ kernel)
+        return _add_bias(self, as_kernel(x, kernel) @ kernel)
 
 
 class Conv(nn.Module):
@@ -92,6 +93,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         if self.spectral_norm:
             kernel = spectrally_normalized(self, kernel, train)
+        x = as_kernel(x, kernel)
         if self.transposed:
             y = convolution.convolve_transposed(x, kernel, implementation=self.implementation)
         else:
@@ -104,6 +106,27 @@ class Conv(nn.Module):
                 implementation=self.implementation,
             )
         return _add_bias(self, y)
+
+
+class Dropout(nn.Module):
+    """Set numbers to 0 at random, and scale up the others: Flax's, for batches in parts.
+
+    Attributes:
+        rate: share of the numbers that become 0, from 0 to below 1.
+        deterministic: keep all of them.
+    """
+
+    rate: float
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x):
+        """Map `[B, ...]` to the same shape."""
+        if self.rate == 0.0 or self.deterministic:
+            return x
+        keep = 1.0 - self.rate
+        kept = parts.draw(lambda key, shape: jax.random.bernoulli(key, keep, shape), self.make_rng("dropout"), x.shape)
+        return lax.select(kept, x / keep, jnp.zeros_like(x))
 
 
 class Embed(nn.Module):
@@ -154,7 +177,12 @@ def spectrally_normalized(module: nn.Module, kernel: jax.Array, train: bool) -> 
         u = _unit(v @ constant)
         if not module.is_initializing():
             vector.value = u
-    return kernel / (v @ matrix @ u)
+    return kernel / (v @ matrix @ u).astype(kernel.dtype)
+
+
+def as_kernel(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Round the input of a layer to the half precision of its kernel, where the kernel has it."""
+    return x.astype(kernel.dtype) if kernel.dtype == jnp.bfloat16 else x
 
 
 def fourier_features(levels: Sequence[Float[Array, " batch"]], num: int) -> Float[Array, "batch features"]:

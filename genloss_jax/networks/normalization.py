@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax.networks import initializers
 
 NORMALIZATIONS = ("batch", "group", "none")
@@ -34,7 +35,11 @@ class Normalize(nn.Module):
             return x
         channels = x.shape[-1]
         if self.kind == "batch":
-            x = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, use_bias=False, use_scale=False)(x)
+            axis_name = parts.axis_name("batch normalisation") if train else None
+            norm = nn.BatchNorm(
+                not train, momentum=0.9, epsilon=1e-5, use_bias=False, use_scale=False, axis_name=axis_name
+            )
+            x = norm(x)
         else:
             groups = math.gcd(channels, 8)
             x = nn.GroupNorm(groups, epsilon=1e-5, use_bias=False, use_scale=False)(x)
@@ -69,14 +74,16 @@ class MinibatchStddev(nn.Module):
         average = self.variable("batch_stats", "stddev", lambda: jnp.zeros(()))
         batch = x.shape[0]
         if train:
-            size = max(n for n in range(1, self.group_size + 1) if batch % n == 0)
-            groups = x.reshape(size, batch // size, -1)
+            seen = parts.whole(x.astype(jnp.promote_types(x.dtype, jnp.float32)), "the minibatch standard deviation")
+            num = seen.shape[0]
+            size = max(n for n in range(1, self.group_size + 1) if num % n == 0)
+            groups = seen.reshape(size, num // size, -1)
             stddev = jnp.sqrt(jnp.mean(jnp.square(groups - groups.mean(0, keepdims=True)), 0) + 1e-8)
             statistic = stddev.mean(-1)
             if not self.is_initializing():
                 average.value = 0.9 * average.value + 0.1 * jax.lax.stop_gradient(statistic.mean())
-            statistic = jnp.tile(statistic, size)
+            statistic = parts.own(jnp.tile(statistic, size))
         else:
             statistic = jnp.broadcast_to(average.value, (batch,))
-        channel = jnp.broadcast_to(statistic.reshape(-1, *(1,) * (x.ndim - 1)), (*x.shape[:-1], 1))
+        channel = jnp.broadcast_to(statistic.reshape(-1, *(1,) * (x.ndim - 1)), (*x.shape[:-1], 1)).astype(x.dtype)
         return jnp.concatenate([x, channel], -1)

@@ -31,6 +31,7 @@ class NetworkConfig(NamedTuple):
         minibatch_stddev: append it to the critic's last features.
         convolution: "auto", "native" or "patches".
         activation: a name of `layers.ACTIVATIONS`, or "default" for the architecture's own.
+        precision: of what it computes, "float32" or "bfloat16"; see `in_precision`.
     """
 
     name: str = "mlp"
@@ -41,6 +42,7 @@ class NetworkConfig(NamedTuple):
     minibatch_stddev: bool = False
     convolution: str = "auto"
     activation: str = "default"
+    precision: str = "float32"
 
 
 class Architecture(NamedTuple):
@@ -134,7 +136,8 @@ def generator(config: Any, *, shape: tuple[int, ...], num_classes: int | None = 
     """
     row = _row(config, shape)
     activation = _activation(config, row.activations[0])
-    return from_linen(row.generator(config, tuple(shape), num_classes=num_classes or None, activation=activation))
+    module = row.generator(config, tuple(shape), num_classes=num_classes or None, activation=activation)
+    return from_linen(module, config.precision)
 
 
 def decoder(config: Any, *, shape: tuple[int, ...], num_outputs: int) -> Network:
@@ -153,7 +156,7 @@ def decoder(config: Any, *, shape: tuple[int, ...], num_outputs: int) -> Network
     """
     row = _row(config, shape)
     options = {"activation": _activation(config, row.activations[0])} | ({"bounded": False} if row.bounded else {})
-    flat = from_linen(row.generator(config, (*shape[:-1], shape[-1] * num_outputs), **options))
+    flat = from_linen(row.generator(config, (*shape[:-1], shape[-1] * num_outputs), **options), config.precision)
 
     def apply(params, state, latents, *, train=False, key=None):
         outputs, state = flat.apply(params, state, latents, train=train, key=key)
@@ -180,9 +183,10 @@ def encoder(config: Any, *, shape: tuple[int, ...], num_outputs: int) -> Network
     """
     row = _row(config, shape)
     activation = _activation(config, row.activations[1])
-    return from_linen(
-        row.critic(config, num_outputs=num_outputs, activation=activation, spectral_norm=False, minibatch_stddev=False)
+    module = row.critic(
+        config, num_outputs=num_outputs, activation=activation, spectral_norm=False, minibatch_stddev=False
     )
+    return from_linen(module, config.precision)
 
 
 def critic(
@@ -212,9 +216,8 @@ def critic(
     if pack < 1:
         raise ValueError(f"pack must be at least 1, got {pack}")
     activation = _activation(config, row.activations[1])
-    network = from_linen(
-        row.critic(config, num_classes=num_classes or None, activation=activation, num_outputs=num_outputs)
-    )
+    module = row.critic(config, num_classes=num_classes or None, activation=activation, num_outputs=num_outputs)
+    network = from_linen(module, config.precision)
     expected = (*shape[:-1], pack * shape[-1])
 
     def check(examples):

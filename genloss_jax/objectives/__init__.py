@@ -1,5 +1,6 @@
 """Families of generative models: networks and losses become an `Objective`."""
 
+from genloss_jax import _parts
 from genloss_jax.objectives import adversarial_autoencoder as adversarial_autoencoder
 from genloss_jax.objectives.autoregressive import autoregressive as autoregressive
 from genloss_jax.objectives.configured import FAMILIES as FAMILIES
@@ -27,3 +28,5 @@ from genloss_jax.objectives.objective import mean as mean
 from genloss_jax.objectives.vae import vae as vae
 from genloss_jax.objectives.vq_vae import Codes as Codes
 from genloss_jax.objectives.vq_vae import vq_vae as vq_vae
+
+parts = _parts

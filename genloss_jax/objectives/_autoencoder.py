@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses import variational
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives.objective import Batch, Variables, num_examples
@@ -86,7 +87,7 @@ class Autoencoder(NamedTuple):
         """Encode examples, draw `num` latents for each, and decode them; also give aux."""
         noise_key, encoder_key, decoder_key = jax.random.split(key, 3)
         center, log_var, aux = self.encode(params, aux, x, key=encoder_key, **options)
-        noise = jax.random.normal(noise_key, (num, *center.shape), center.dtype)
+        noise = parts.draw(jax.random.normal, noise_key, (num, *center.shape), center.dtype, axis=1)
         latents = center[None] + jnp.exp(0.5 * log_var)[None] * noise
         outputs, aux = self.decode(params, aux, latents.reshape(-1, self.latent_dim), key=decoder_key, **options)
         outputs = outputs.reshape(num, *x.shape, self.observation.num_outputs)
@@ -100,7 +101,7 @@ class Autoencoder(NamedTuple):
     def generate(self, params: Any, aux: Any, key: jax.Array, num: int, **options: Any) -> tuple[jax.Array, Any]:
         """Decode `num` latents of the prior; also give aux."""
         latent_key, decoder_key = jax.random.split(key)
-        latents = jax.random.normal(latent_key, (num, self.latent_dim))
+        latents = parts.draw(jax.random.normal, latent_key, (num, self.latent_dim))
         return self.decode(params, aux, latents, key=decoder_key, **options)
 
     def sample(self, params: Any, aux: Any, key: jax.Array, num: int, noisy: bool = False) -> jax.Array:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax._names import look_up
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._head import Head, chosen
@@ -143,7 +144,7 @@ def gan(
     def view(key, examples, probability, hyper):
         noise_key, augment_key = jax.random.split(key)
         if inputs.noise:
-            noise = jax.random.normal(noise_key, examples.shape, examples.dtype)
+            noise = parts.draw(jax.random.normal, noise_key, examples.shape, examples.dtype)
             examples = examples + hyper_value(hyper, "instance_noise") * noise
         if inputs.augment is not None:
             examples = inputs.augment(augment_key, examples, probability)
@@ -181,7 +182,7 @@ def gan(
         real_critic_key, fake_critic_key, penalty_critic_key = jax.random.split(critic_keys, 3)
         real_key, fake_key = jax.random.split(view_keys)
         labels = conditions(batch)
-        latents = draw_latents(latent_key, (num_examples(batch), latent_dim))
+        latents = parts.draw(draw_latents, latent_key, (num_examples(batch), latent_dim))
 
         def run_generator(key, latents):
             return generator.apply(params[GENERATOR], aux[GENERATOR], latents, *labels, train=True, key=key)
@@ -281,9 +282,10 @@ def _pack(examples: jax.Array, pack: int) -> jax.Array:
 
 def _best(logits: jax.Array, share: jax.Array) -> jax.Array:
     """Mark the given share of the samples, at least one, that the critic rates highest."""
-    num = logits.shape[0]
+    everyones = parts.whole(logits, "top_k")
+    num = everyones.shape[0]
     kept = jnp.clip(jnp.ceil(share * num), 1, num).astype(jnp.int32)
-    return logits >= jnp.sort(logits)[num - kept]
+    return logits >= jnp.sort(everyones)[num - kept]
 
 
 def _check(terms: Mapping[str, Mapping[str, Penalty]], inputs: Inputs, num_classes: int, latent_dim: int) -> None:

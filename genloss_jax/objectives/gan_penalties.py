@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax._names import OR, look_up
 from genloss_jax.losses import penalties
 from genloss_jax.objectives.gan import Penalty, Turn, stateless
@@ -21,22 +22,31 @@ SWITCHED = "penalty"
 
 def _lecam(turn: Turn, averages: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, Any]:
     # The anchors are averages of the past: they are read, then moved, and no gradient flows through them.
-    means = jax.lax.stop_gradient((jnp.mean(turn.real_logits), jnp.mean(turn.fake_logits)))
+    sides = (turn.real_logits, turn.fake_logits)
+    means = jax.lax.stop_gradient(tuple(parts.mean(logits, "the penalty lecam") for logits in sides))
     value = penalties.lecam_penalty(turn.real_logits, turn.fake_logits, *averages)
     return value, penalties.update_average(averages, means, decay=LECAM_DECAY)
 
 
 def _path_length(turn: Turn, average: jax.Array) -> tuple[jax.Array, jax.Array]:
     lengths = penalties.path_lengths(turn.generator_fn, turn.key, jax.lax.stop_gradient(turn.latents))
-    average = penalties.update_average(average, jax.lax.stop_gradient(jnp.mean(lengths)), decay=PATH_LENGTH_DECAY)
+    mean = jax.lax.stop_gradient(parts.mean(lengths, "the penalty path_length"))
+    average = penalties.update_average(average, mean, decay=PATH_LENGTH_DECAY)
     # penalties.path_length_penalty, with the lengths that are at hand: it would differentiate the generator again.
     return jnp.square(lengths - average), average
 
 
 def _mode_seeking(turn: Turn) -> jax.Array:
     # Neighbours in the batch serve as the second draw.
-    other = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), (turn.samples, turn.latents))
-    return penalties.mode_seeking_loss(turn.samples, other[0], turn.latents, other[1])
+    def neighbours(values):
+        return parts.own(jnp.roll(parts.whole(values, "the penalty mode_seeking"), 1, axis=0))
+
+    return penalties.mode_seeking_loss(turn.samples, neighbours(turn.samples), turn.latents, neighbours(turn.latents))
+
+
+def _pulling_away(turn: Turn) -> jax.Array:
+    samples = parts.whole(turn.samples, "the penalty pulling_away")
+    return parts.own(penalties.pulling_away_loss(samples.reshape(samples.shape[0], -1)))
 
 
 def _latent_consistency(turn: Turn) -> jax.Array:
@@ -63,7 +73,7 @@ GENERATOR_PENALTIES: dict[str, Penalty] = {
     "path_length": Penalty(_path_length, lambda: jnp.zeros(())),
     "mode_seeking": stateless(_mode_seeking),
     "latent_consistency": stateless(_latent_consistency),
-    "pulling_away": stateless(lambda t: penalties.pulling_away_loss(t.samples.reshape(t.samples.shape[0], -1))),
+    "pulling_away": stateless(_pulling_away),
     "orthogonal": stateless(lambda t: penalties.orthogonal_penalty(t.params)),
     "spectral": stateless(lambda t: penalties.spectral_penalty(t.params)),
 }

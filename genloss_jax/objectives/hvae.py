@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax._names import look_up
 from genloss_jax.losses import likelihood, variational
 from genloss_jax.networks.network import Network
@@ -84,12 +85,12 @@ def hvae(
         x, code = _repeat(x, num), _repeat(code, num)
         means, log_vars = jnp.split(code, 2, axis=-1)
         q2 = variational.DiagonalGaussian(means[:, lower:], log_vars[:, lower:])
-        z2 = _draw(upper_key, q2)
+        z2 = _draw(upper_key, q2, num)
         given, top_state = top.apply(own[TOP], aux[TOP], z2, key=top_key, **options)
         p1 = variational.DiagonalGaussian(*jnp.split(given, 2, axis=-1))
         experts = [jnp.stack(pair) for pair in ((p1.mean, means[:, :lower]), (p1.log_var, log_vars[:, :lower]))]
         q1 = variational.product_of_experts(*experts, prior_expert=False)
-        z1 = _draw(lower_key, q1)
+        z1 = _draw(lower_key, q1, num)
         outputs, decoder_state = decoder.apply(own[DECODER], aux[DECODER], z1, key=decoder_key, **options)
         nll = observation.nll(outputs, x)
         kl = variational.gaussian_kl(*q2) + variational.gaussian_kl_between(*q1, *p1)
@@ -123,8 +124,10 @@ def _repeat(examples, num):
     return jnp.broadcast_to(examples[None], (num, *examples.shape)).reshape(-1, *examples.shape[1:])
 
 
-def _draw(key, gaussian):
-    noise = jax.random.normal(key, gaussian.mean.shape, gaussian.mean.dtype)
+def _draw(key, gaussian, num=1):
+    # [num * B, D] as _repeat orders them
+    shape = (num, gaussian.mean.shape[0] // num, *gaussian.mean.shape[1:])
+    noise = parts.draw(jax.random.normal, key, shape, gaussian.mean.dtype, axis=1).reshape(gaussian.mean.shape)
     return gaussian.mean + jnp.exp(0.5 * gaussian.log_var) * noise
 
 

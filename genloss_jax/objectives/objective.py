@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from genloss_jax import _parts as parts
+
 Params = Mapping[str, Any]
 Batch = Mapping[str, Any]
 Hyper = Mapping[str, Any]
@@ -32,7 +34,8 @@ class Objective(NamedTuple):
         init: `(key, example_batch) -> Variables`.
         losses: player -> `loss(params, aux, batch, key, hyper) -> (scalar, (metrics, aux))`. `params` holds all
             players; only the player's own are differentiated. `hyper` holds traced scalars, among them `step`, the
-            number of steps taken. Players move in the order of this mapping.
+            number of steps taken. Players move in the order of this mapping. Where the batch is but a part of one, the
+            scalar and the metrics are means over the part, and aux is that of the whole batch: see `objectives.parts`.
         sample: `(params, aux, key, num) -> samples`, with `num` static.
         log_prob: `(params, aux, batch, key) -> [batch]` nats, or None where the family has none. Of data with
             `num_levels`, the log-probability of the discrete example.
@@ -65,8 +68,8 @@ def mean(values: Float[Array, "..."], mask: Bool[Array, " batch"] | None = None)
     if mask is None or values.ndim == 0:
         return jnp.mean(values)
     # A masked example may hold anything, inf and NaN included, and must reach neither the value nor the gradient.
-    total = jnp.sum(jnp.where(mask, values, 0.0))
-    return total / jnp.maximum(jnp.sum(mask), 1)
+    total = parts.total(jnp.sum(jnp.where(mask, values, 0.0)), "a masked mean")
+    return total / jnp.maximum(parts.total(jnp.sum(mask), "a masked mean"), 1)
 
 
 def hyper_value(hyper: Hyper, name: str) -> Array:

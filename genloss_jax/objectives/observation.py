@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses import likelihood
 
 _SMALLEST_LOG_VAR = -14.0  # below it float32 cannot tell a variance from none; a decoder without a floor runs there
@@ -42,7 +43,7 @@ def gaussian() -> Likelihood:
 
     def sample(key, outputs):
         center, log_var = split(outputs)
-        return center + jnp.exp(0.5 * log_var) * jax.random.normal(key, center.shape, center.dtype)
+        return center + jnp.exp(0.5 * log_var) * parts.draw(jax.random.normal, key, center.shape, center.dtype)
 
     def mean(outputs):
         return outputs[..., 0]
@@ -72,7 +73,7 @@ def fixed_gaussian(scale: float, *, bounded: bool = False) -> Likelihood:
 
     def sample(key, outputs):
         center = mean(outputs)
-        return center + scale * jax.random.normal(key, center.shape, center.dtype)
+        return center + scale * parts.draw(jax.random.normal, key, center.shape, center.dtype)
 
     return Likelihood(1, nll, sample, mean, mean)
 
@@ -88,7 +89,7 @@ def discretized_logistic(num_levels: int) -> Likelihood:
         return likelihood.from_bins(bins, num_bins=num_levels)
 
     def sample(key, outputs):
-        noise = jax.random.logistic(key, outputs.shape[:-1], outputs.dtype)
+        noise = parts.draw(jax.random.logistic, key, outputs.shape[:-1], outputs.dtype)
         return to_level(outputs[..., 0] + jnp.exp(outputs[..., 1]) * noise)
 
     def mean(outputs):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses import likelihood, variational
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, check_outputs
@@ -117,11 +118,12 @@ def vq_vae(
         nll = observation.nll(outputs, x)
         commitment = variational.commitment_loss(latents, found.vectors)
         decay = hyper_value(hyper, "codebook_decay")
-        average = variational.update_codebook_average(aux[CODEBOOK], latents, found.codes, decay=decay)
+        all_latents, all_codes = (parts.whole(each, "a codebook") for each in (latents, found.codes))
+        average = variational.update_codebook_average(aux[CODEBOOK], all_latents, all_codes, decay=decay)
         metrics = {
             "nll": mean(nll),
             "commitment": mean(commitment),
-            "code_perplexity": variational.code_perplexity(found.codes, num_codes=codes.num),
+            "code_perplexity": variational.code_perplexity(all_codes, num_codes=codes.num),
         }
         aux = {**aux, ENCODER: encoder_state, DECODER: decoder_state, CODEBOOK: average}
         return mean(nll + hyper_value(hyper, "commitment_weight") * commitment), (metrics, aux)

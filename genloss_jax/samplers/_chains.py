@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from genloss_jax import _parts as parts
+
 EnergyFn = Callable[[Float[Array, "chains ..."]], Float[Array, " chains"]]
 """Maps a batch of points, one for each chain, to the energy of each."""
 
@@ -37,7 +39,7 @@ def energy_and_gradient(energy_fn: EnergyFn, x: Array) -> tuple[Array, Array]:
 def normal_like(key: PRNGKeyArray, x: Array) -> Array:
     """Draw standard normal noise in the shape of `x`."""
     # A flat draw is bitwise the same as a draw of rank 4, and compiles several times faster on CPU.
-    return jax.random.normal(key, (x.size,), x.dtype).reshape(x.shape)
+    return parts.draw(jax.random.normal, key, (x.size,), x.dtype).reshape(x.shape)
 
 
 def squared_norm(x: Float[Array, "chains ..."]) -> Float[Array, " chains"]:

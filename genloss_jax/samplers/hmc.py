@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.samplers._chains import (
     EnergyFn,
     TransitionInfo,
@@ -83,7 +84,7 @@ def hmc(energy_fn: EnergyFn, *, step_size: float | Float[Array, ""], num_leapfro
         momentum = normal_like(momentum_key, x)
         proposal, _, rise = leapfrog(energy_fn, x, momentum, step_size=step_size, num_steps=num_leapfrog_steps)
         acceptance = jnp.nan_to_num(jnp.exp(-jnp.maximum(rise, 0.0)), nan=0.0)
-        accepted = jax.random.uniform(accept_key, rise.shape, rise.dtype) < acceptance
+        accepted = parts.draw(jax.random.uniform, accept_key, rise.shape, rise.dtype) < acceptance
         return jnp.where(for_each_chain(accepted, x), proposal, x), TransitionInfo(acceptance)
 
     return step

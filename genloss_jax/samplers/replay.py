@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.samplers._chains import for_each_chain
 from genloss_jax.samplers.loop import Step, run
 
@@ -62,14 +63,22 @@ def replay(
         raise ValueError(f"reinitialise must be a probability between 0 and 1, got {reinitialise}")
 
     def visit(key: PRNGKeyArray, buffer: Array) -> tuple[Array, ReplayInfo]:
-        if buffer.shape[0] < num:
-            raise ValueError(f"buffer must hold at least num={num} chains, got {buffer.shape[0]}")
+        if buffer.shape[0] < num * parts.num_parts():
+            raise ValueError(f"buffer must hold at least num={num * parts.num_parts()} chains, got {buffer.shape[0]}")
         choice_key, coin_key, fresh_key, run_key = jax.random.split(key, 4)
-        # Without replacement, so that no chain is put back twice.
-        chosen = jax.random.choice(choice_key, buffer.shape[0], (num,), replace=False)
-        fresh = jax.random.bernoulli(coin_key, reinitialise, (num,))
+
+        def choose(key, shape):
+            # Without replacement, so that no chain is put back twice.
+            return jax.random.choice(key, buffer.shape[0], shape, replace=False)
+
+        def toss(key, shape):
+            return jax.random.bernoulli(key, reinitialise, shape)
+
+        chosen = parts.draw(choose, choice_key, (num,))
+        fresh = parts.draw(toss, coin_key, (num,))
         x = jnp.where(for_each_chain(fresh, buffer), fresh_fn(fresh_key, num), buffer[chosen])
         x, steps = run(step, run_key, x, num_steps)
-        return buffer.at[chosen].set(x), ReplayInfo(x, fresh, steps)
+        moved, places = (parts.whole(values, "a replay buffer") for values in (x, chosen))
+        return buffer.at[places].set(moved), ReplayInfo(x, fresh, steps)
 
     return visit

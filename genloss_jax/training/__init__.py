@@ -1,5 +1,6 @@
 """Training: the state, the step, the loop and what it leaves on disk."""
 
+from genloss_jax.training import parallel as parallel
 from genloss_jax.training.checkpoints import CheckpointError as CheckpointError
 from genloss_jax.training.checkpoints import Checkpoints as Checkpoints
 from genloss_jax.training.configured import Setup as Setup
@@ -9,6 +10,7 @@ from genloss_jax.training.loop import Event as Event
 from genloss_jax.training.loop import run as run
 from genloss_jax.training.measure import evaluator as evaluator
 from genloss_jax.training.measure import measurer as measurer
+from genloss_jax.training.parallel import Placement as Placement
 from genloss_jax.training.preemption import Preemption as Preemption
 from genloss_jax.training.progress import Progress as Progress
 from genloss_jax.training.progress import duration as duration

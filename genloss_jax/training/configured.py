@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from genloss_jax import data, objectives
-from genloss_jax.training import anneal, optimizers
+from genloss_jax.training import anneal, optimizers, parallel
 from genloss_jax.training.step import TrainState, make_step
 
 
@@ -20,6 +20,7 @@ class Setup(NamedTuple):
         step: `(state, batch) -> (state, metrics)`.
         hyper: the traced scalars.
         batch_size: examples per step: those of one move, times the moves of the busiest player.
+        placement: on which devices a run lies.
     """
 
     dataset: data.Dataset
@@ -28,6 +29,7 @@ class Setup(NamedTuple):
     step: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
     hyper: dict[str, float]
     batch_size: int
+    placement: parallel.Placement
 
     def stream(self, seed: int) -> data.BatchStream:
         """Open the training batches at their beginning."""
@@ -36,7 +38,7 @@ class Setup(NamedTuple):
     def state(self, seed: int) -> TrainState:
         """Start a run. The parameters depend on the seed alone, not on the data's order."""
         example = jax.tree.map(lambda leaf: leaf[0], self.stream(0).read(1))
-        return jax.jit(self.init)(jax.random.key(seed), example, self.hyper)
+        return self.placement.start(self.init)(jax.random.key(seed), example, self.hyper)
 
 
 def from_config(config: Any, dataset: data.Dataset | None = None) -> Setup:
@@ -58,7 +60,8 @@ def from_config(config: Any, dataset: data.Dataset | None = None) -> Setup:
         )
     rules, optimizer_hyper = optimizers.from_config(config)
     schedule, schedule_hyper = anneal.from_config(config, hyper | optimizer_hyper)
-    init, step = make_step(objective, rules, schedule)
+    placement = parallel.from_config(config)
+    init, step = make_step(objective, rules, schedule, micro_batches=config.parallel.micro_batches)
     moves = max(player.moves for player in config.players.values())
     return Setup(
         dataset=dataset,
@@ -67,4 +70,5 @@ def from_config(config: Any, dataset: data.Dataset | None = None) -> Setup:
         step=step,
         hyper=hyper | optimizer_hyper | schedule_hyper,
         batch_size=config.data.batch_size * moves,
+        placement=placement,
     )

@@ -24,6 +24,7 @@ import numpy as np
 from genloss_jax.objectives.objective import Batch, num_examples
 from genloss_jax.training.checkpoints import Checkpoints
 from genloss_jax.training.finite import Fault, NonFiniteError, Watch, broken_leaf
+from genloss_jax.training.parallel import Placement, none
 from genloss_jax.training.step import TrainState
 
 POLICIES = ("stop", "skip", "rollback", "ignore")
@@ -89,6 +90,7 @@ def run(
     max_rollbacks: int = 3,
     checkpoints: Checkpoints | None = None,
     position: Mapping[str, Any] | None = None,
+    placement: Placement | None = None,
 ) -> Iterator[Event]:
     """Train from `state.step` to `total_steps`.
 
@@ -114,12 +116,13 @@ def run(
         max_rollbacks: how often the whole run may go back.
         checkpoints: where to go back to, and what `NonFiniteError` names.
         position: of the event that `state` was saved at; None at the beginning of a run.
+        placement: on which devices, see `training.parallel`; None for one.
 
     Yields:
         Events, the last of them at `total_steps`.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or a batch cannot be spread over the devices.
         NonFiniteError: as `on_nonfinite` says.
     """
     _check(total_steps, stop_every, steps_per_dispatch, on_nonfinite, max_skips, max_rollbacks, checkpoints)
@@ -130,7 +133,9 @@ def run(
     platform = next(iter(state.step.devices())).platform
     num = steps_per_dispatch or automatic_steps(step, state, _first_batch(stream), platform)
     patience = {"skip": max_skips, "ignore": np.iinfo(np.int32).max}.get(on_nonfinite, 1)
-    dispatch = _Dispatch(step, patience, needs_skipped=on_nonfinite == "skip")
+    placement = none() if placement is None else placement
+    state = placement.put(state)
+    dispatch = _Dispatch(step, patience, on_nonfinite == "skip", placement, state)
     rollback = _Rollback(state, checkpoints, max_rollbacks if on_nonfinite == "rollback" else 0)
     return _events(dispatch, rollback, state, stream, total_steps, stop_every, num, counts, on_nonfinite)
 
@@ -181,7 +186,9 @@ def _events(dispatch, rollback, state, stream, total_steps, stop_every, num, cou
 class _Dispatch:
     """One compiled program per length, and a clock that does not count compiling."""
 
-    def __init__(self, step: Callable[..., Any], patience: int, needs_skipped: bool):
+    def __init__(
+        self, step: Callable[..., Any], patience: int, needs_skipped: bool, placement: Placement, state: TrainState
+    ):
         def one(carry, batch):
             state, watch = carry
             state, metrics = step(state, batch)
@@ -201,7 +208,8 @@ class _Dispatch:
             (state, watch), metrics = jax.lax.scan(one, (state, watch), batches)
             return state, watch, jax.tree.map(lambda leaf: leaf[-1], metrics)
 
-        self._program = jax.jit(several, donate_argnums=0)
+        self._program = placement.compile(several, state)
+        self._place = placement.batches
         self._compiled: set[int] = set()
         self._steps = self._first_steps = 0
         self.batch_size = 0
@@ -209,7 +217,7 @@ class _Dispatch:
     def __call__(self, state, watch, batches):
         length = num_examples(batches)
         self._steps += length
-        result = self._program(state, watch, batches)
+        result = self._program(state, watch, self._place(batches))
         if length not in self._compiled:
             self._compiled.add(length)
             self.batch_size = jax.tree.leaves(batches)[0].shape[1]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from genloss_jax import _parts as parts
 from genloss_jax.objectives.objective import Batch, Hyper, Metrics, Objective, hyper_value, num_examples
 
 PLAYS = ("alternating", "simultaneous", "extragradient")
@@ -63,17 +64,23 @@ Optimizers = Mapping[str, Callable[[Hyper], optax.GradientTransformation]]
 
 
 def make_step(
-    objective: Objective, optimizers: Optimizers, schedule: Schedule = Schedule()
+    objective: Objective, optimizers: Optimizers, schedule: Schedule = Schedule(), *, micro_batches: int = 1
 ) -> tuple[Callable[..., TrainState], Callable[..., tuple[TrainState, Metrics]]]:
     """Build the two pure functions that train any objective.
 
-    Nothing is jitted here. `jax.jit(step, donate_argnums=0)` runs one member; `jax.vmap(step)` a hundred.
+    Nothing is jitted here. `jax.jit(step, donate_argnums=0)` runs one member; `jax.vmap(step)` a hundred. Where the
+    batch is one of several equal parts along a bound axis "data", as under `jax.pmap`, the step is that of the whole
+    batch, and the same in all parts (`training.parallel`).
 
     Args:
         objective: the family.
         optimizers: player -> `hyper -> optax.GradientTransformation`. Called inside the trace with the scalars of the
             step, so that learning rates and betas are traced and may follow `schedule.hyper`.
         schedule: who moves when.
+        micro_batches: equal pieces in which the examples of a move go through the networks, one after another, so that
+            activations need the memory of one piece; gradients and metrics are averaged. The move is that of the whole
+            batch, draws included. Losses that see all examples at once (batch normalisation, relativistic averages,
+            ...) raise while tracing.
 
     Returns:
         `init(key, batch, hyper) -> TrainState` and `step(state, batch) -> (state, metrics)`. The metrics are called
@@ -81,11 +88,13 @@ def make_step(
         always among them.
 
     Raises:
-        ValueError: if players, optimisers and schedule do not fit each other.
+        ValueError: if players, optimisers and schedule do not fit each other, or `micro_batches` is below 1.
     """
     players = tuple(objective.losses)
     moves = {player: int(schedule.moves.get(player, 1)) for player in players}
     _check(players, moves, optimizers, schedule)
+    if micro_batches < 1:
+        raise ValueError(f"micro_batches must be at least 1, got {micro_batches}")
     num_parts = max(moves.values())
 
     def hyper_at(hyper, step):
@@ -107,25 +116,33 @@ def make_step(
         return TrainState(step, dict(params), opt_state, aux, hyper, run_key, ema)
 
     def gradient(player, params, aux, batch, key, hyper):
-        def loss(own):
+        def loss(own, batch, key):
             return objective.losses[player]({**params, player: own}, aux, batch, key, hyper)
 
-        (value, (metrics, aux)), grads = jax.value_and_grad(loss, has_aux=True)(params[player])
+        def differentiate(batch, key):
+            (value, (metrics, moved)), grads = jax.value_and_grad(loss, has_aux=True)(params[player], batch, key)
+            return (value, metrics, grads), moved
+
+        if micro_batches > 1:
+            found, moved = _accumulated(differentiate, batch, key, micro_batches)
+        else:
+            found, moved = differentiate(batch, key)
+        value, metrics, grads = parts.average(found)
         metrics = {**metrics, "loss": value, "grad_norm": optax.tree.norm(grads)}
-        return grads, aux, {f"{player}/{name}": metric for name, metric in metrics.items()}
+        return grads, moved, {f"{player}/{name}": metric for name, metric in metrics.items()}
 
     def update(player, grads, params, opt_state, hyper):
         updates, own_state = optimizers[player](hyper).update(grads, opt_state[player], params[player])
         own = optax.apply_updates(params[player], updates)
         return {**params, player: own}, {**opt_state, player: own_state}
 
-    def alternate(params, opt_state, aux, parts, key, hyper):
+    def alternate(params, opt_state, aux, shares, key, hyper):
         metrics: Metrics = {}
         for index, player in enumerate(players):
             # Unrolled: there are few moves, and a convolution inside a loop of XLA's CPU backend is many times slower.
             for move in range(moves[player]):
                 move_key = jax.random.fold_in(key, index * num_parts + move)
-                grads, aux, own = gradient(player, params, aux, parts[move], move_key, hyper)
+                grads, aux, own = gradient(player, params, aux, shares[move], move_key, hyper)
                 params, opt_state = update(player, grads, params, opt_state, hyper)
                 metrics |= own
         return params, opt_state, aux, metrics
@@ -143,16 +160,16 @@ def make_step(
             params, opt_state = update(player, grads[player], params, opt_state, hyper)
         return params, opt_state
 
-    def together(params, opt_state, aux, parts, key, hyper):
+    def together(params, opt_state, aux, shares, key, hyper):
         metrics: Metrics = {}
-        for move, part in enumerate(parts):
+        for move, share in enumerate(shares):
             move_key = jax.random.fold_in(key, move)
             ahead = params
             if schedule.play == "extragradient":
                 # The look-ahead is a probe on the same examples and draws: it leaves no trace in aux.
-                probe, _, _ = gradients(params, aux, part, move_key, hyper)
+                probe, _, _ = gradients(params, aux, share, move_key, hyper)
                 ahead, opt_state = update_all(probe, params, opt_state, hyper)
-            grads, aux, metrics = gradients(ahead, aux, part, move_key, hyper)
+            grads, aux, metrics = gradients(ahead, aux, share, move_key, hyper)
             params, opt_state = update_all(grads, params, opt_state, hyper)
         return params, opt_state, aux, metrics
 
@@ -191,21 +208,45 @@ def _ema_decay(decay: jax.Array, step: jax.Array) -> jax.Array:
     return jnp.minimum(decay, (1.0 + step) / (EMA_RAMP_UP + step))
 
 
+def _accumulated(
+    differentiate: Callable[[Batch, jax.Array], tuple[Any, Any]], batch: Batch, key: jax.Array, num: int
+) -> tuple[Any, Any]:
+    """Average what the pieces of a batch give; aux, which no piece may change by its examples, is the last one's."""
+    _check_shares(batch, num, "micro-batches (parallel.micro_batches)")
+
+    def of_piece(given):
+        index, examples = given
+        with parts.piece(index, num):
+            # A clone: all pieces draw with one key, each its own numbers.
+            return differentiate(examples, jax.random.clone(key))
+
+    def add(carry, given):
+        total, _ = carry
+        found, moved = of_piece(given)
+        return (jax.tree.map(jnp.add, total, found), moved), None
+
+    pieces = (jnp.arange(num), parts.pieces(batch, num))
+    shapes = jax.eval_shape(of_piece, jax.tree.map(lambda leaf: leaf[0], pieces))
+    (total, moved), _ = jax.lax.scan(add, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes), pieces)
+    return jax.tree.map(lambda leaf: leaf / num, total), moved
+
+
 def _as_traced(value: Any) -> jax.Array:
     value = jnp.asarray(value)
     return value.astype(jnp.float32) if jnp.issubdtype(value.dtype, jnp.floating) else value
 
 
 def _split(batch: Batch, num_parts: int) -> list[Batch]:
+    _check_shares(batch, num_parts, "moves per step")
+    return parts.split(batch, num_parts)
+
+
+def _check_shares(batch: Batch, num: int, what: str) -> None:
     size = num_examples(batch)
-    if size % num_parts:
+    if size % num:
         raise ValueError(
-            f"batch has {size} examples, which {num_parts} moves per step cannot share equally; "
-            f"give a multiple of {num_parts}"
+            f"batch has {size} examples, which {num} {what} cannot share equally; give a multiple of {num}"
         )
-    leaves, structure = jax.tree.flatten(batch)
-    split = [jnp.split(leaf, num_parts) for leaf in leaves]
-    return [jax.tree.unflatten(structure, [pieces[i] for pieces in split]) for i in range(num_parts)]
 
 
 def _check(players, moves, optimizers, schedule):

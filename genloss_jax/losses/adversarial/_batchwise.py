@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses.adversarial._head import AdversarialLoss, Logits, log_mean_exp, make_loss
 
 
@@ -37,7 +38,10 @@ def cumulant(*, beta: float = 0.5, gamma: float = 0.5) -> AdversarialLoss:
             raise ValueError(f"{name} came as {rate}, expected a number of at least 0.")
 
     def cumulant_of(logits: Logits, rate: float) -> Logits:
-        return logits if rate == 0.0 else jnp.broadcast_to(log_mean_exp(rate * logits) / rate, logits.shape)
+        if rate == 0.0:
+            return logits
+        everyones = parts.whole(logits, "a cumulant")
+        return jnp.broadcast_to(log_mean_exp(rate * everyones) / rate, logits.shape)
 
     def discriminator(real_logits: Logits, fake_logits: Logits) -> Logits:
         return cumulant_of(-real_logits, beta) + cumulant_of(fake_logits, gamma)
@@ -63,7 +67,7 @@ References:
 
 
 def _log_partition(real_logits: Logits, fake_logits: Logits) -> jax.Array:
-    return jax.nn.logsumexp(jnp.concatenate([real_logits, fake_logits]))
+    return jax.nn.logsumexp(parts.whole(jnp.concatenate([real_logits, fake_logits]), "the softmax loss"))
 
 
 def _softmax_discriminator(real_logits: Logits, fake_logits: Logits) -> Logits:
@@ -91,8 +95,11 @@ References:
 
 def _dual_contrastive_discriminator(real_logits: Logits, fake_logits: Logits) -> Logits:
     """log(1 + Σ_j exp(fake_j - real_i)) + log(1 + Σ_j exp(fake_i - real_j))."""
-    real_against_fakes = jax.nn.softplus(jax.nn.logsumexp(fake_logits) - real_logits)
-    fake_against_reals = jax.nn.softplus(jax.nn.logsumexp(-real_logits) + fake_logits)
+    all_real_logits, all_fake_logits = (
+        parts.whole(logits, "the dual contrastive loss") for logits in (real_logits, fake_logits)
+    )
+    real_against_fakes = jax.nn.softplus(jax.nn.logsumexp(all_fake_logits) - real_logits)
+    fake_against_reals = jax.nn.softplus(jax.nn.logsumexp(-all_real_logits) + fake_logits)
     return real_against_fakes + fake_against_reals
 
 

@@ -17,6 +17,7 @@ class AdversarialLoss(NamedTuple):
 
     Both functions take `(real_logits, fake_logits)`, real before fake, and give one value per example. A loss that
     couples the batch (relativistic, softmax, ...) is spread over it such that the mean over `[batch]` is the loss.
+    Where the batch lies in parts along a bound axis "data", such a loss looks at the other parts' logits as well.
     Logits are high on real examples in every loss, energy-based ones included. Neither function stops a gradient:
     each player differentiates its own loss with respect to its own parameters.
 

@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses.adversarial._head import AdversarialLoss, Logits, make_loss
 
 _Head = Callable[[Array, Array], Array]
+
+_NAME = "this relativistic loss"
 
 
 def _paired(base: _Head, real_logits: Logits, fake_logits: Logits) -> Logits:
@@ -17,16 +20,16 @@ def _paired(base: _Head, real_logits: Logits, fake_logits: Logits) -> Logits:
 
 
 def _average(base: _Head, real_logits: Logits, fake_logits: Logits) -> Logits:
-    return base(real_logits - jnp.mean(fake_logits), fake_logits - jnp.mean(real_logits))
+    return base(real_logits - parts.mean(fake_logits, _NAME), fake_logits - parts.mean(real_logits, _NAME))
 
 
 def _centered(base: _Head, real_logits: Logits, fake_logits: Logits) -> Logits:
-    center = 0.5 * (jnp.mean(real_logits) + jnp.mean(fake_logits))
+    center = 0.5 * (parts.mean(real_logits, _NAME) + parts.mean(fake_logits, _NAME))
     return base(real_logits - center, fake_logits - center)
 
 
 def _all_pairs(base: _Head, real_logits: Logits, fake_logits: Logits) -> Logits:
-    margins = real_logits[:, None] - fake_logits[None, :]
+    margins = real_logits[:, None] - parts.whole(fake_logits, _NAME)[None, :]
     flat = margins.reshape(-1)
     return 0.5 * jnp.mean(base(flat, -flat).reshape(margins.shape), axis=1)
 

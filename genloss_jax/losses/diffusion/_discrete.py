@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses.diffusion._shared import check_numbers
 
 LogitsFn = Callable[[Int[Array, "batch length"], Float[Array, " batch"]], Float[Array, "batch length vocabulary"]]
@@ -67,7 +68,7 @@ def masked_diffusion_loss(
     check_numbers("tokens", tokens, t=t)
     alpha, slope = jax.jvp(alpha_fn, (t,), (jnp.ones_like(t),))
     # Not in the dtype of t: half precision has too few uniform numbers.
-    masked = jax.random.uniform(key, tokens.shape) >= alpha[:, None]
+    masked = parts.draw(jax.random.uniform, key, tokens.shape) >= alpha[:, None]
     logits = logits_fn(jnp.where(masked, mask_token, tokens), t)
     if logits.ndim != 3 or logits.shape[:2] != tokens.shape:
         raise ValueError(f"logits_fn must map tokens {tokens.shape} to logits [B, L, V]; it returned {logits.shape}.")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses.diffusion._shared import Scalar
 
 LogSNRFn = Callable[[Float[Array, "..."]], Float[Array, "..."]]
@@ -156,8 +157,12 @@ def stratified_times(key: PRNGKeyArray, num: int) -> Float[Array, " num"]:
     References:
         Kingma et al. 2021, Variational Diffusion Models, appendix on the low-discrepancy sampler.
     """
-    offset = jax.random.uniform(key, (1,))
-    return (offset + jnp.arange(num, dtype=offset.dtype) / num) % 1
+
+    def sampler(key, shape):
+        offset = jax.random.uniform(key, (1,))
+        return (offset + jnp.arange(*shape, dtype=offset.dtype) / shape[0]) % 1
+
+    return parts.draw(sampler, key, (num,))
 
 
 def logit_normal_times(key: PRNGKeyArray, num: int, *, mean: Scalar = 0.0, std: Scalar = 1.0) -> Float[Array, " num"]:
@@ -177,7 +182,7 @@ def logit_normal_times(key: PRNGKeyArray, num: int, *, mean: Scalar = 0.0, std: 
     References:
         Esser et al. 2024, Scaling Rectified Flow Transformers for High-Resolution Image Synthesis.
     """
-    return jax.nn.sigmoid(mean + std * jax.random.normal(key, (num,)))
+    return jax.nn.sigmoid(mean + std * parts.draw(jax.random.normal, key, (num,)))
 
 
 def lognormal_sigmas(key: PRNGKeyArray, num: int, *, mean: Scalar = -1.2, std: Scalar = 1.2) -> Float[Array, " num"]:
@@ -197,4 +202,4 @@ def lognormal_sigmas(key: PRNGKeyArray, num: int, *, mean: Scalar = -1.2, std: S
     References:
         Karras et al. 2022, Elucidating the Design Space of Diffusion-Based Generative Models, table 1.
     """
-    return jnp.exp(mean + std * jax.random.normal(key, (num,)))
+    return jnp.exp(mean + std * parts.draw(jax.random.normal, key, (num,)))

@@ -121,7 +121,7 @@ def energy_discrepancy_loss(
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1; got {num_samples}.")
     shared_key, draws_key = jax.random.split(key)
-    draws = normal_like(draws_key, jnp.broadcast_to(x, (num_samples, *x.shape)))
+    draws = normal_like(draws_key, jnp.broadcast_to(x, (num_samples, *x.shape)), axis=1)
     blurred = (x + sigma * normal_like(shared_key, x))[None] + sigma * draws
     rises = evaluate(energy_fn, x)[None] - evaluate_draws(energy_fn, blurred)
     own = jnp.broadcast_to(jnp.log(jnp.asarray(stabilisation, rises.dtype)), (1, x.shape[0]))

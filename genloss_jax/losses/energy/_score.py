@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses._shared import Scalar, check_examples, check_positive, normal_like, squared_norm
 from genloss_jax.losses.divergences import rbf_kernel
 from genloss_jax.losses.energy._shared import PerExample, ScoreFn, for_each_example
@@ -68,7 +69,7 @@ def sliced_score_matching_loss(
     score, derivative = _linearize(score_fn, x)
     if num_projections < 1:
         raise ValueError(f"num_projections must be at least 1; got {num_projections}.")
-    directions = jax.random.rademacher(key, (num_projections, *x.shape), x.dtype)
+    directions = parts.draw(jax.random.rademacher, key, (num_projections, *x.shape), x.dtype, axis=1)
     trace = jnp.mean(jax.vmap(lambda v: _curvature(derivative, v))(directions), axis=0)
     if variance_reduced:
         return trace + 0.5 * squared_norm(score)

@@ -163,7 +163,7 @@ def variational_entropy_loss(
             f"generator_fn must keep the batch axis of latents, shape {latents.shape}; it returned {means.shape}."
         )
     x = means + sigma * normal_like(noise_key, means)
-    steps = normal_like(proposal_key, jnp.broadcast_to(latents, (num_samples, *latents.shape)))
+    steps = normal_like(proposal_key, jnp.broadcast_to(latents, (num_samples, *latents.shape)), axis=1)
     proposals = latents[None] + proposal_sigma * steps
     proposed_means = jax.lax.stop_gradient(generator_fn(proposals.reshape(-1, latents.shape[1])))
     misses = (x[None] - proposed_means.reshape(num_samples, *x.shape)) / sigma

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses._shared import Scalar, check_examples, per_example, root, squared_norm
 
 CriticFn = Callable[[Float[Array, "batch ..."]], Float[Array, " batch"]]
@@ -60,7 +61,8 @@ def interpolate(
 ) -> Float[Array, "batch *event"]:
     """Draw α ~ U[0, 1) once per example and return α·real + (1 − α)·fake."""
     check_examples(real=real, fake=fake)
-    alpha = jax.random.uniform(key, real.shape[:1], real.dtype).reshape((-1,) + (1,) * (real.ndim - 1))
+    alpha = parts.draw(jax.random.uniform, key, real.shape[:1], real.dtype)
+    alpha = alpha.reshape((-1,) + (1,) * (real.ndim - 1))
     return alpha * real + (1 - alpha) * fake
 
 
@@ -69,9 +71,9 @@ def perturb(
 ) -> Float[Array, "batch *event"]:
     """Draw u ~ U[−1, 1) per coordinate and return real + noise_scale · std(real) · u."""
     check_examples(real=real)
-    uniform = jax.random.uniform(key, (real.size,), real.dtype, minval=-1.0).reshape(real.shape)
+    uniform = parts.draw(jax.random.uniform, key, (real.size,), real.dtype, minval=-1.0).reshape(real.shape)
     # The spread of the data sets a length; it is no route for gradients, and its root has none at equal examples.
-    spread = jax.lax.stop_gradient(jnp.std(real))
+    spread = jax.lax.stop_gradient(parts.std(real, "the DRAGAN penalty, which perturbs by the spread of the data,"))
     return real + noise_scale * spread * uniform
 
 
@@ -90,7 +92,7 @@ def square(squared: Float[Array, " batch"]) -> Float[Array, " batch"]:
 
 def largest(squared: Float[Array, " batch"]) -> Float[Array, " batch"]:
     """max_j ‖∇D_j‖², in every entry."""
-    return per_example(jnp.max(squared), squared)
+    return per_example(jnp.max(parts.whole(squared, "the largest gradient")), squared)
 
 
 def power_of_excess(*, center: Scalar, one_sided: bool = False, power: int | float = 2) -> Shape:

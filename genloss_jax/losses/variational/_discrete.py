@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses.variational._shared import (
     Scalar,
     at_least_float32,
@@ -404,7 +405,7 @@ def gumbel_softmax(
     """
     check_examples(logits=logits)
     check_positive("temperature", temperature)
-    relaxed = jax.nn.softmax((logits + jax.random.gumbel(key, logits.shape, logits.dtype)) / temperature)
+    relaxed = jax.nn.softmax((logits + parts.draw(jax.random.gumbel, key, logits.shape, logits.dtype)) / temperature)
     if not hard:
         return relaxed
     one_hot = jax.nn.one_hot(jnp.argmax(relaxed, axis=-1), logits.shape[-1], dtype=logits.dtype)

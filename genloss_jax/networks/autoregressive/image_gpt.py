@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genloss_jax.networks import initializers
-from genloss_jax.networks.layers import ACTIVATIONS, Dense, Embed
+from genloss_jax.networks.layers import ACTIVATIONS, Dense, Dropout, Embed
 
 
 class CausalAttention(nn.Module):
@@ -47,7 +47,7 @@ class Block(nn.Module):
         """Map `[B, T, width]` to the same shape."""
 
         def added(x, branch):
-            return x + nn.Dropout(self.dropout, deterministic=not train)(branch)
+            return x + Dropout(self.dropout, deterministic=not train)(branch)
 
         x = added(x, CausalAttention(self.num_heads)(nn.LayerNorm()(x)))
         hidden = ACTIVATIONS[self.activation](Dense(4 * x.shape[-1])(nn.LayerNorm()(x)))
@@ -89,7 +89,7 @@ class ImageGPT(nn.Module):
         known = jnp.concatenate([start, tokens[:, :-1]], axis=1)
         x = Embed(self.num_levels + 1, self.width, embedding_init=initializers.normal())(known)
         x = x + self.param("place", initializers.normal(), (length, self.width))[None]
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = Dropout(self.dropout, deterministic=not train)(x)
         for _ in range(self.depth):
             x = Block(self.num_heads, self.dropout, self.activation)(x, train=train)
         logits = Dense(self.num_levels, kernel_init=nn.initializers.zeros)(nn.LayerNorm()(x))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from genloss_jax.networks import initializers
-from genloss_jax.networks.layers import ACTIVATIONS, Conv, Dense, Embed
+from genloss_jax.networks.layers import ACTIVATIONS, Conv, Dense, Dropout, Embed
 
 _EMBEDDING = 16  # channels of the first convolutions' input: their kernels are large
 
@@ -70,7 +70,7 @@ class GatedBlock(nn.Module):
         hidden = ShiftedConv(width, self.vertical, implementation=self.implementation)(activation(x))
         if side is not None:
             hidden = hidden + Dense(width)(activation(side))
-        hidden = nn.Dropout(self.dropout, deterministic=not train)(activation(hidden))
+        hidden = Dropout(self.dropout, deterministic=not train)(activation(hidden))
         value, gate = jnp.split(Dense(2 * width)(hidden), 2, axis=-1)
         return x + value * jax.nn.sigmoid(gate)
 

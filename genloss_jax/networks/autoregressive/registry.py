@@ -71,7 +71,7 @@ def network(config: Any, network: Any, *, shape: tuple[int, ...], num_levels: in
     options = {"width": network.width, "depth": network.depth, "num_levels": num_levels, "dropout": config.dropout}
     if network.activation != "default":
         options["activation"] = network.activation
-    built = from_linen(build(config, network, shape, options))
+    built = from_linen(build(config, network, shape, options), network.precision)
 
     def check(bins):
         if bins.shape[1:] != tuple(shape) or not jnp.issubdtype(bins.dtype, jnp.integer):

@@ -59,13 +59,13 @@ def _coupling(config, network, transformer, shape):
         if length > 2 and index and not flip:
             # Each pair of couplings parts the numbers in another way.
             layers.append(permutation(np.random.default_rng(index).permutation(length).tolist()))
-        layers.append(coupling(from_linen(module), transformer, flip=flip))
+        layers.append(coupling(from_linen(module, network.precision), transformer, flip=flip))
     return _flattened(shape, layers)
 
 
 def _autoregressive(config, network, transformer, shape):
     module = MADE((network.width,) * network.depth, transformer.num_params, _activation(network))
-    layer = [activation_norm(), autoregressive(from_linen(module), transformer)]
+    layer = [activation_norm(), autoregressive(from_linen(module, network.precision), transformer)]
     return _flattened(shape, [*layer, *[reverse(), *layer] * (config.num_layers - 1)])
 
 
@@ -77,7 +77,7 @@ def _glow(config, network, transformer, shape):
         layers.append(squeeze())
         features = half(4**level * shape[-1], False)[1] * transformer.num_params
         module = ConvConditioner(network.width, features, _activation(network), network.convolution)
-        step = [activation_norm(), invertible_linear(), coupling(from_linen(module), transformer)]
+        step = [activation_norm(), invertible_linear(), coupling(from_linen(module, network.precision), transformer)]
         layers += step * config.num_layers
     return layers
 

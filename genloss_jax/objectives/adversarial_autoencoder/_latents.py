@@ -2,6 +2,7 @@
 
 import jax
 
+from genloss_jax import _parts as parts
 from genloss_jax.losses import divergences, variational
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, of_model
@@ -53,9 +54,10 @@ def wae_mmd(
         infer_key, prior_key = jax.random.split(key)
         found, aux = model.infer(params[MODEL], aux, batch["x"], infer_key, train=True)
         latents = found.latents[0]
-        prior = jax.random.normal(prior_key, latents.shape, latents.dtype)
+        prior = parts.draw(jax.random.normal, prior_key, latents.shape, latents.dtype)
         nll = mean(model.nll(found, batch["x"])[0])
-        mmd = mean(variational.wae_mmd_penalty(latents, prior, kernel=kernel))
+        sides = (parts.whole(values, "the maximum mean discrepancy") for values in (latents, prior))
+        mmd = mean(variational.wae_mmd_penalty(*sides, kernel=kernel))
         return nll + hyper_value(hyper, "mmd_weight") * mmd, ({"nll": nll, "mmd": mmd}, aux)
 
     return Objective(init, {MODEL: loss}, of_model(model.sample), reconstruct=of_model(model.reconstruct))
@@ -112,7 +114,7 @@ def aae(
         infer_key, prior_key, prior_critic_key, code_critic_key = jax.random.split(key, 4)
         found, moved = model.infer(params[MODEL], aux, batch["x"], infer_key, train=True)
         latents = found.latents[0]
-        prior = jax.random.normal(prior_key, latents.shape, latents.dtype)
+        prior = parts.draw(jax.random.normal, prior_key, latents.shape, latents.dtype)
 
         def critic(state, latents, key):
             return discriminator.apply(params[DISCRIMINATOR], state, latents, train=True, key=key)

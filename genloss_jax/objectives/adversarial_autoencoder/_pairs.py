@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax.networks.network import Network
 from genloss_jax.objectives._autoencoder import DECODER, ENCODER, MODEL, Autoencoder, of_model
 from genloss_jax.objectives._head import Head, chosen
@@ -68,8 +69,9 @@ def ali(
         latent_key, decoder_key, sample_key = jax.random.split(decoder_keys, 3)
         x = batch["x"]
         center, log_var, moved = model.encode(params[MODEL], aux, x, train=True, key=encoder_key)
-        latents = center + jnp.exp(0.5 * log_var) * jax.random.normal(noise_key, center.shape, center.dtype)
-        prior = jax.random.normal(latent_key, center.shape, center.dtype)
+        noise = parts.draw(jax.random.normal, noise_key, center.shape, center.dtype)
+        latents = center + jnp.exp(0.5 * log_var) * noise
+        prior = parts.draw(jax.random.normal, latent_key, center.shape, center.dtype)
         outputs, moved = model.decode(params[MODEL], moved, prior, train=True, key=decoder_key)
         samples = observation.sample(sample_key, outputs) if noisy_samples else observation.center(outputs)
 

@@ -21,7 +21,7 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
     top = networks.MLP((config.networks.width,) * config.networks.depth, 2 * latent_dims[0])
     objective = hvae(
         encoder,
-        networks.from_linen(top),
+        networks.from_linen(top, config.networks.precision),
         decoder,
         latent_dims=latent_dims,
         observation=observation,

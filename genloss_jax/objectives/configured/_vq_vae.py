@@ -22,7 +22,9 @@ def build(config: Any, dataset: data.Dataset) -> tuple[Objective, dict[str, floa
     )
     codes = Codes((own.num_positions,), own.num_codes, own.code_dim)
     # Its codes have no places in the plane: the encoder sees the example as a whole.
-    prior = networks.NetworkConfig(name="image_gpt", width=own.prior_width, depth=own.prior_depth)
+    prior = networks.NetworkConfig(
+        name="image_gpt", width=own.prior_width, depth=own.prior_depth, precision=config.networks.precision
+    )
     objective = vq_vae(
         encoder,
         decoder,

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax._names import look_up
 from genloss_jax.losses import diffusion as losses
 from genloss_jax.objectives.diffusion._process import Process, normal, scale
@@ -96,9 +97,10 @@ def mean_flow(path: str = "linear", *, instant_share: float = 0.75) -> Process:
     def loss(network_fn, key, data, hyper):
         noise_key, time_key, other_key, share_key = jax.random.split(key, 4)
         batch = data.shape[0]
-        times = jnp.stack([losses.stratified_times(time_key, batch), jax.random.uniform(other_key, (batch,))])
+        others = parts.draw(jax.random.uniform, other_key, (batch,))
+        times = jnp.stack([losses.stratified_times(time_key, batch), others])
         t, r = jnp.min(times, axis=0).astype(data.dtype), jnp.max(times, axis=0).astype(data.dtype)
-        instant = jax.random.uniform(share_key, (batch,)) < instant_share
+        instant = parts.draw(jax.random.uniform, share_key, (batch,)) < instant_share
         t = jnp.where(instant, times[0].astype(data.dtype), t)
         r = jnp.where(instant, t, r)
         noise = normal(noise_key, data.shape, data.dtype)

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genloss_jax import _parts as parts
 from genloss_jax._names import look_up
 from genloss_jax.losses import diffusion as losses
-from genloss_jax.objectives.diffusion._process import Process, normal, scale
+from genloss_jax.objectives.diffusion._process import Process, flat_normal, normal, scale
 from genloss_jax.objectives.objective import check_counts, hyper_value
 
 PATHS: dict[str, Callable[[jax.Array], tuple[jax.Array, jax.Array]]] = {
@@ -38,10 +39,17 @@ def flow_matching(path: str = "linear", coupling: str = "independent") -> Proces
     """
     coefficients = look_up("path", path, PATHS)
     couple = look_up("coupling", coupling, COUPLINGS)
+    independent = coupling == "independent"
 
     def loss(network_fn, key, data, hyper):
         noise_key, couple_key, time_key, loss_key = jax.random.split(key, 4)
-        noise = couple(couple_key, normal(noise_key, data.shape, data.dtype), data)
+
+        def coupled(key, shape):
+            noise = flat_normal(key, shape, data.dtype)
+            # Independent noise is dealt out blindly: it is spared the data of the other parts.
+            return couple(couple_key, noise, noise if independent else parts.whole(data, f"the coupling {coupling!r}"))
+
+        noise = parts.draw(coupled, noise_key, data.shape)
         t = losses.stratified_times(time_key, data.shape[0]).astype(data.dtype)
         return losses.flow_matching_loss(network_fn, loss_key, noise, data, t, kind=path)
 
@@ -54,7 +62,7 @@ def flow_matching(path: str = "linear", coupling: str = "independent") -> Proces
         noise = scale(alpha / determinant, velocity) - scale(alpha_slope / determinant, x)
         return data, noise
 
-    return Process(loss, coefficients, predict, gaussian=coupling == "independent")
+    return Process(loss, coefficients, predict, gaussian=independent)
 
 
 def ddpm(prediction: str = "noise", min_snr: bool = False) -> Process:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from genloss_jax import _parts as parts
+
 Sigma = float | Array
 
 
@@ -46,7 +48,7 @@ class Base(NamedTuple):
 
     def coordinates(self, key: Array, num: int) -> Float[Array, "num dim"]:
         """Draw coordinates, N(0, I), `[num, D]`."""
-        return jax.random.normal(key, (num, self.variances.size))
+        return parts.draw(jax.random.normal, key, (num, self.variances.size))
 
     def _scales(self, sigma, rows):
         # sqrt(variances + σ²), [B, D]; σ is one number, or one for each example

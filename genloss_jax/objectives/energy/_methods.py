@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genloss_jax import _parts as parts
 from genloss_jax import samplers
 from genloss_jax.losses import energy as losses
 from genloss_jax.objectives.energy._base import Base
@@ -199,7 +200,7 @@ def denoising(
         del frozen_fn, hyper
         x = batch["x"]
         level_key, noise_key = jax.random.split(key)
-        share = jax.random.uniform(level_key, x.shape[:1], x.dtype)
+        share = parts.draw(jax.random.uniform, level_key, x.shape[:1], x.dtype)
         sigma = sigma_min * (sigma_max / sigma_min) ** share
         score_fn = partial(score, network_fn, sigma=sigma)
         return sigma**2 * losses.denoising_score_matching_loss(score_fn, noise_key, x, sigma=sigma), {}, memory

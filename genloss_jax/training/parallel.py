@@ -1,0 +1,241 @@
+"""Where a run lies: on one device, or on several, with the same result.
+
+A placement says where the state lies, where batches go, and how the program of several steps is compiled. Loop,
+checkpoints and evaluation know no more of it: a state is a pytree of ordinary arrays wherever it lies, and is saved,
+restored and sampled from as it is.
+
+- `none`: one device.
+- `sharded`: the unchanged program, whose batches are split along the axis "data" of a mesh; XLA partitions it. Any
+  objective has the value of one big batch, because the program is still that of the whole batch. `shard_state` splits
+  parameters, averages and optimiser state as well.
+- `replicated`: `jax.pmap`, in which each device runs the program on its part of the batch, and gradients are averaged.
+  Losses that see all examples reach for the others through `objectives.parts`.
+
+The axis "member" of the mesh is that of an ablation's members (`over_members`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from genloss_jax._names import look_up
+from genloss_jax._parts import AXIS
+from genloss_jax.objectives.objective import Batch
+from genloss_jax.training.step import TrainState
+
+MEMBER = "member"
+KINDS = ("auto", "none", "sharded", "pmap")
+
+Program = Callable[[TrainState, Any, Batch], tuple[TrainState, Any, Any]]
+"""`(state, watch, batches [steps, batch, ...]) -> (state, watch, metrics)`."""
+
+
+class Placement(NamedTuple):
+    """Where a run lies.
+
+    Attributes:
+        num_devices: over how many devices a batch is spread.
+        shardings: `state, or its shapes -> a sharding for each array`; None for wherever JAX puts them.
+        batches: `batches [steps, batch, ...] -> the same, as the program takes them`.
+        compile: `(program, state) -> program`, jitted; it consumes the state, which lies where `shardings` says.
+    """
+
+    num_devices: int
+    shardings: Callable[[TrainState], Any] | None
+    batches: Callable[[Batch], Batch]
+    compile: Callable[[Program, TrainState], Program]
+
+    def start(self, init: Callable[..., TrainState]) -> Callable[..., TrainState]:
+        """Compile what starts a run, so that no device holds more of the state than it is to keep."""
+        if self.shardings is None:
+            return jax.jit(init)
+        shardings = self.shardings
+        return lambda *args: jax.jit(init, out_shardings=shardings(jax.eval_shape(init, *args)))(*args)
+
+    def put(self, state: TrainState) -> TrainState:
+        """Bring a state to where it is to lie; arrays that lie there already are not copied."""
+        return state if self.shardings is None else jax.device_put(state, self.shardings(state))
+
+
+def none() -> Placement:
+    """Train on one device."""
+    return Placement(1, None, lambda batches: batches, lambda program, state: jax.jit(program, donate_argnums=0))
+
+
+def sharded(
+    devices: Sequence[jax.Device] | None = None, *, moves: int = 1, shares: int = 1, shard_state: bool = False
+) -> Placement:
+    """Split batches over devices, and let XLA partition the program.
+
+    Args:
+        devices: which; None for all.
+        moves: of the busiest player in a step (`Schedule.moves`). Each device holds an equal part of each move's
+            examples.
+        shares: pieces that each device's examples of a move are to be cut into (`micro_batches` of `make_step`).
+        shard_state: split parameters, averages and optimiser state too: each array along its longest axis that the
+            devices divide. Where none is, it is replicated.
+
+    Returns:
+        The placement.
+    """
+    mesh = _mesh(devices)
+    num = mesh.shape[AXIS]
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+    def along_longest(leaf):
+        axes = [axis for axis, length in enumerate(leaf.shape) if length and length % num == 0]
+        if not axes:
+            return everywhere
+        longest = max(axes, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * longest, AXIS))
+
+    def shardings(state):
+        placed = jax.tree.map(lambda leaf: everywhere, state)
+        if not shard_state:
+            return placed
+        large = {name: jax.tree.map(along_longest, getattr(state, name)) for name in ("params", "opt_state", "ema")}
+        return placed._replace(**large)
+
+    def batches(given):
+        return jax.tree.map(lambda leaf: jax.device_put(_by_device(leaf, num, moves, shares), split), given)
+
+    def compile_program(program, state):
+        def partitioned(state, watch, batches):
+            # Tells draws where the examples lie (`_parts.draw`).
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return program(state, watch, batches)
+
+        own = shardings(state)
+        return jax.jit(
+            partitioned,
+            donate_argnums=0,
+            in_shardings=(own, everywhere, split),
+            out_shardings=(own, everywhere, everywhere),
+        )
+
+    return Placement(num, shardings, batches, compile_program)
+
+
+def replicated(devices: Sequence[jax.Device] | None = None, *, moves: int = 1, shares: int = 1) -> Placement:
+    """Give each device a replica of the state and a part of the batch, by `jax.pmap`.
+
+    Args:
+        devices: which; None for all.
+        moves: as in `sharded`.
+        shares: as in `sharded`.
+
+    Returns:
+        The placement.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    num = len(devices)
+    mesh = Mesh(np.array(devices), (AXIS,))
+    everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+    def part(leaf):
+        leaf = _by_device(leaf, num, moves, shares)
+        return jax.device_put(leaf.reshape(leaf.shape[0], num, -1, *leaf.shape[2:]), split)
+
+    def compile_program(program, state):
+        del state
+        # Replicas hold the same state, so that it has no axis of its own, neither on its way in nor out.
+        return jax.pmap(program, AXIS, in_axes=(None, None, 1), out_axes=None, devices=devices, donate_argnums=0)
+
+    return Placement(
+        num,
+        lambda state: jax.tree.map(lambda leaf: everywhere, state),
+        lambda batches: jax.tree.map(part, batches),
+        compile_program,
+    )
+
+
+def from_config(config: Any) -> Placement:
+    """Choose a placement as `config.parallel` says.
+
+    Args:
+        config: see `configs/base.py`.
+
+    Raises:
+        ValueError: if the kind is unknown, or options do not fit each other.
+    """
+    own = config.parallel
+    look_up("parallel.kind", own.kind, dict.fromkeys(KINDS))
+    if own.micro_batches < 1:
+        raise ValueError(f"parallel.micro_batches must be at least 1, got {own.micro_batches}")
+    kind = own.kind
+    if kind == "auto":
+        kind = "sharded" if jax.device_count() > 1 else "none"
+    options = {
+        "moves": max(player.moves for player in config.players.values()),
+        "shares": own.micro_batches,
+    }
+    if kind == "pmap":
+        if own.shard_state:
+            raise ValueError(
+                "parallel.shard_state needs parallel.kind=sharded: under pmap each device has a replica of the state"
+            )
+        return replicated(**options)
+    return sharded(shard_state=own.shard_state, **options) if kind == "sharded" else none()
+
+
+def member_devices(num_members: int, devices: Sequence[jax.Device] | None = None) -> Sequence[jax.Device]:
+    """Choose as many devices as can share members equally, of those given or of all."""
+    devices = jax.devices() if devices is None else devices
+    return devices[: max(num for num in range(1, len(devices) + 1) if num_members % num == 0)]
+
+
+def over_members(
+    fn: Callable[..., Any], devices: Sequence[jax.Device], in_axes: Any, out_axes: Any
+) -> Callable[..., Any]:
+    """Let each device compute some of the members of a vmapped function.
+
+    Members do not see each other: devices exchange nothing.
+
+    Args:
+        fn: of arrays with an axis of members.
+        devices: that share the members equally; one or none leaves the function as it is.
+        in_axes: for each argument 0 where members lie along the first axis of its arrays, and None where all members
+            share them; trees of both are fine, as with `jax.vmap`.
+        out_axes: the same for the results.
+
+    Returns:
+        The function, of the same arrays.
+    """
+    if len(devices) <= 1:
+        return fn
+    mesh = _mesh(devices, members=len(devices))
+
+    def specs(axes):
+        return jax.tree.map(
+            lambda axis: PartitionSpec() if axis is None else PartitionSpec(MEMBER),
+            axes,
+            is_leaf=lambda axis: axis is None,
+        )
+
+    return jax.shard_map(fn, mesh=mesh, in_specs=specs(in_axes), out_specs=specs(out_axes), check_vma=False)
+
+
+def _mesh(devices: Sequence[jax.Device] | None, members: int = 1) -> Mesh:
+    devices = jax.devices() if devices is None else devices
+    shape = (len(devices) // members, members)
+    # Auto on purpose: the default, Explicit, asks every operation for the sharding of its result.
+    return jax.make_mesh(shape, (AXIS, MEMBER), axis_types=(AxisType.Auto, AxisType.Auto), devices=devices)
+
+
+def _by_device(leaf: Any, num: int, moves: int, shares: int) -> Any:
+    """Order the examples of each step `[steps, batch, ...]` such that equal runs of them go to the devices."""
+    size, per_move = leaf.shape[1], leaf.shape[1] // moves
+    if size % moves or per_move % (num * shares):
+        pieces = f" times {shares} micro-batches (parallel.micro_batches)" if shares > 1 else ""
+        raise ValueError(
+            f"data.batch_size is {per_move}, which {num} devices{pieces} cannot share equally; "
+            f"give a multiple of {num * shares}, or parallel.kind=none"
+        )
+    if moves == 1 or num == 1:
+        return leaf
+    # [steps, moves, devices, ...]: a step takes its moves one after another, each over all devices.
+    by_move = leaf.reshape(leaf.shape[0], moves, num, -1, *leaf.shape[2:])
+    return by_move.swapaxes(1, 2).reshape(leaf.shape)

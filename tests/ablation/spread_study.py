@@ -1,0 +1,49 @@
+"""A study of 64 small members on all devices, into a directory: `python tests/ablation/spread_study.py WORKDIR`.
+
+Prints one line of JSON: how many devices there are, and what they exchange in a step.
+"""
+
+import json
+import sys
+
+import jax
+
+from configs.ablations import base
+from experiments import ablate
+from genloss_jax.ablation import engine, study
+from genloss_jax.training import parallel
+from tests.training.spread_runs import exchanged
+
+AXES = {
+    "loss": ("relativistic_paired_hinge", "relativistic_average"),
+    "learning_rate": (1e-3, 3e-4, 1e-4, 3e-5),
+    "seed": tuple(range(8)),
+}
+
+
+def settings():
+    """Describe the study."""
+    own = base.get_config()
+    own.name, own.variant, own.axes = "spread", "smoke", AXES
+    own.overrides = {"training": {"total_steps": 6, "evaluate_every_steps": 6, "checkpoint_every_steps": 3}}
+    own.num_kept_samples = 4
+    return own.lock()
+
+
+def main(workdir):
+    """Run it, and read its program."""
+    prepared = study.prepare(settings(), ablate.loader("smoke"))
+    for _ in study.run(prepared, workdir, chunk=64):
+        pass
+    (group,) = prepared.groups
+    parts = engine.cut(group, 64, jax.device_count())
+    program = engine.Program(group, parts.mixed, parallel.member_devices(parts.size))
+    states, watch = program.start(parts.chunks[0])
+    streams = engine.Streams(group, parts.chunks[0])
+    text = program._steps.lower(states, watch, streams.read(2), streams.which).compile().as_text()
+    shares = {leaf.sharding.shard_shape(leaf.shape)[0] for leaf in jax.tree.leaves(states.params)}
+    print(json.dumps({"devices": jax.device_count(), "exchanged": exchanged(text), "members": sorted(shares)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

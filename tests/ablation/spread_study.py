@@ -15,7 +15,7 @@ from genloss_jax.training import parallel
 from tests.training.spread_runs import exchanged
 
 AXES = {
-    "loss": ("hinge", "relativistic_average"),
+    "loss": ("relativistic_paired_hinge", "relativistic_average"),
     "learning_rate": (1e-3, 3e-4, 1e-4, 3e-5),
     "seed": tuple(range(8)),
 }

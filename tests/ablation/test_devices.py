@@ -17,6 +17,8 @@ from tests.ablation import spread_study
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICES = 8
+# The two losses have a chunk each: 32 members on eight devices.
+PER_DEVICE = 4
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def prepared():
 @pytest.mark.slow
 def test_table_is_that_of_one_device(spread, prepared, tmp_path):
     # As many members at once as each of the eight devices has.
-    for _ in study.run(prepared, tmp_path, chunk=64 // DEVICES, threads=1):
+    for _ in study.run(prepared, tmp_path, chunk=PER_DEVICE, threads=1):
         pass
     alone, together = results.load(tmp_path), results.load(spread[1])
     assert list(together.table.columns) == list(alone.table.columns) and len(together.table) > 64
@@ -56,7 +58,7 @@ def test_table_is_that_of_one_device(spread, prepared, tmp_path):
 @pytest.mark.slow
 def test_devices_share_the_members_and_exchange_nothing(spread):
     said, workdir = spread
-    assert said == {"devices": DEVICES, "exchanged": [], "members": [64 // DEVICES]}
+    assert said == {"devices": DEVICES, "exchanged": [], "members": [PER_DEVICE]}
     (placed,) = json.loads((workdir / "placement.json").read_text()).values()
     assert placed == {"chunk": 64, "devices": DEVICES}
 

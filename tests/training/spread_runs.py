@@ -72,7 +72,7 @@ def config_of(name, **fields):
     base, own = CASES[name]
     config = importlib.import_module(f"configs.{base}").get_config("smoke").copy_and_resolve_references()
     config.data.batch_size = BATCH
-    config.optimizer.name, config.optimizer.learning_rate = "sgd", 0.01
+    config.optimizer.name, config.optimizer.learning_rate, config.optimizer.clip_gradient_norm = "sgd", 0.01, 1.0
     config.update_from_flattened_dict({**own, **fields})
     return config.lock()
 

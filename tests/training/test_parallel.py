@@ -127,11 +127,7 @@ class TestMicroBatches:
     @pytest.mark.parametrize("name", ["vae", *(pytest.param(name, marks=pytest.mark.slow) for name in IN_PIECES)])
     def test_pieces_of_a_batch_take_the_step_of_the_whole(self, name):
         def after(num):
-            fields = {
-                "parallel.micro_batches": num,
-                "networks.normalization": "none",
-                "optimizer.learning_rate": 1e-3,
-            }
+            fields = {"parallel.micro_batches": num, "networks.normalization": "none"}
             setup = training.from_config(spread_runs.config_of(name, **fields))
             return spread_runs.run(setup.step, setup.state(0), setup.stream(0), setup.placement)
 
@@ -197,8 +193,8 @@ class TestPrecision:
         full, half = after("float32"), after("bfloat16")
         assert set(full) == set(half)
         losses = [metric for metric in full if metric.endswith("/loss")]
-        assert losses and all(half[metric] == pytest.approx(full[metric], rel=0.05, abs=0.05) for metric in losses)
-        assert any(half[metric] != full[metric] for metric in losses)
+        assert losses and all(half[metric] == pytest.approx(full[metric], rel=0.1, abs=0.1) for metric in losses)
+        assert any(half[metric] != full[metric] for metric in full)
 
     def test_networks_multiply_in_half_precision(self):
         setup = training.from_config(spread_runs.config_of("gan", **{"networks.precision": "bfloat16"}))

@@ -160,7 +160,7 @@ def stratified_times(key: PRNGKeyArray, num: int) -> Float[Array, " num"]:
 
     def sampler(key, shape):
         offset = jax.random.uniform(key, (1,))
-        return (offset + jnp.arange(*shape, dtype=offset.dtype) / shape[0]) % 1
+        return (offset + jnp.arange(shape[0], dtype=offset.dtype) / shape[0]) % 1
 
     return parts.draw(sampler, key, (num,))
 

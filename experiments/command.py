@@ -11,6 +11,7 @@ from absl import app, flags, logging
 
 from genloss_jax import training
 from genloss_jax._names import hint
+from genloss_jax.training import processes
 
 QUOTES = "'\""
 
@@ -18,12 +19,24 @@ QUOTES = "'\""
 USER_ERRORS = (ValueError, OSError, training.CheckpointError, training.NonFiniteError)
 
 
-def start(main: Callable[[flags.FlagValues], object], define_flags: Callable[[], None] = lambda: None) -> None:
+def start(
+    main: Callable[[flags.FlagValues], object],
+    define_flags: Callable[[], None] = lambda: None,
+    *,
+    several_processes: bool = False,
+) -> None:
     """Parse the flags and call `main` with them; a user's error ends in one sentence and a non-zero exit code.
 
     Flags are defined here and not on import, so that entry points can be imported side by side.
+
+    Args:
+        main: does the work.
+        define_flags: its own flags.
+        several_processes: whether to meet the other processes where there are any, as the environment or flags say.
     """
     define_flags()
+    if several_processes:
+        _define_processes()
     flags.DEFINE_bool("traceback", False, "On an error, show where in the code it was raised.")
     flags.DEFINE_string(
         "compilation_cache", "", "Where compiled programs are kept, so that the next start is quick; empty for nowhere."
@@ -32,6 +45,8 @@ def start(main: Callable[[flags.FlagValues], object], define_flags: Callable[[],
     def run(_):
         if flags.FLAGS.compilation_cache:
             jax.config.update("jax_compilation_cache_dir", str(Path(flags.FLAGS.compilation_cache).resolve()))
+        if several_processes:
+            _report(_join, code=2, errors=(*USER_ERRORS, RuntimeError))
         _report(lambda: main(flags.FLAGS), code=1)
 
     app.run(run, flags_parser=_parse)
@@ -42,6 +57,37 @@ def workdir(values: flags.FlagValues) -> str:
     if not values.workdir:
         raise ValueError("--workdir is missing; try --workdir=runs/digits")
     return values.workdir
+
+
+def _define_processes() -> None:
+    flags.DEFINE_integer(
+        "num_processes",
+        0,
+        "How many processes train together, one on each host; 0 for as many as the environment says (Cloud TPU, SLURM, "
+        "Open MPI), 1 for this one alone.",
+        0,
+    )
+    flags.DEFINE_integer("process_id", -1, "Which of them this is, from 0; -1 where the environment tells.", -1)
+    flags.DEFINE_string("coordinator", "", "host:port of process 0; empty where the environment tells.")
+    flags.DEFINE_integer(
+        "process_timeout", 100, "Seconds after which a process that is not heard of ends all others.", 1
+    )
+
+
+def _join() -> None:
+    values = flags.FLAGS
+    num = processes.join(
+        coordinator=values.coordinator,
+        num=values.num_processes,
+        index=values.process_id,
+        timeout_seconds=values.process_timeout,
+    )
+    if num > 1 and processes.is_first():
+        print(
+            f"{num} processes with {jax.device_count()} devices; where one ends, all end within "
+            f"{values.process_timeout} s, and the same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 A run can be killed at any moment; the same command goes on from its last checkpoint, bit for bit. The workdir holds
 config.json, versions.json, metrics.jsonl, timing.jsonl, TensorBoard events, checkpoints, pictures/ and samples.png.
+
+The same command on every host of a TPU slice or a cluster trains one run on all of them (docs/parallel.md).
 """
 
 import contextlib
@@ -15,7 +17,7 @@ from ml_collections import config_flags
 
 from experiments import command, examine, saved
 from genloss_jax import training
-from genloss_jax.training import pictures, records
+from genloss_jax.training import pictures, processes, records
 
 METRICS_FILE = "metrics.jsonl"
 EVALUATION = "evaluation/"
@@ -23,6 +25,8 @@ EVALUATION = "evaluation/"
 
 def run(config: Any, workdir: str | Path) -> dict[str, float]:
     """Train to the end, from the newest checkpoint if there is one, and print what came of it.
+
+    Of several processes (`training.processes`) all must call it, with a workdir that all of them see.
 
     Args:
         config: see `configs/base.py`.
@@ -39,36 +43,33 @@ def run(config: Any, workdir: str | Path) -> dict[str, float]:
     workdir = Path(workdir)
     setup = training.from_config(config)
     evaluator = training.evaluator(setup, config)
-    records.describe(workdir, config, growing=_growing(config))
+    records.describe(workdir, config, growing=_growing(config), write=processes.is_first())
     look = examine.examiner(setup, evaluator, config)
     with training.Preemption() as preemption:
-        state = _train(config, workdir, setup, evaluator, look, preemption)
-    if preemption.requested:
-        sys.exit(preemption.exit_code)
-    values, picture = look(state)
-    pictures.save_png(workdir / "samples.png", picture)
-    _report(evaluator, values, workdir)
+        state, exit_code = _train(config, workdir, setup, evaluator, look, preemption)
+    if exit_code:
+        sys.exit(exit_code)
+    values, picture = look(setup.placement.gather(state))
+    if processes.is_first():
+        pictures.save_png(workdir / "samples.png", picture)
+        _report(evaluator, values, workdir)
     return values
 
 
-def _train(config, workdir, setup, evaluator, look, preemption) -> training.TrainState:
+def _train(config, workdir, setup, evaluator, look, preemption) -> tuple[training.TrainState, int]:
     settings = config.training
     state = setup.state(config.seed)
     with (
         saved.checkpoints_of(workdir, config, evaluator) as checkpoints,
-        training.Progress(settings.total_steps) as progress,
+        training.Progress(settings.total_steps, quiet=not processes.is_first()) as progress,
         contextlib.ExitStack() as records_open,
     ):
         restored = checkpoints.restore(state)
-        step, position = 0, None
+        step, position, exit_code = 0, None, 0
         if restored is not None:
             step, state, position = restored.step, restored.state, restored.position
             progress.note(f"going on from step {step} of {workdir}")
-        board = records.TensorBoard(workdir / "tensorboard", step)
-        # Times are kept apart: two runs that do the same write the same metrics, byte for byte.
-        timing = records.JsonLines(workdir / "timing.jsonl", step)
-        lines = records.JsonLines(workdir / METRICS_FILE, step)
-        writer = records.Many(lines, records.Images(workdir / "pictures", step), board)
+        writer, timing = _writers(workdir, step) if processes.is_first() else (records.Null(), records.Null())
         everything = records.Many(writer, timing)
         records_open.callback(everything.close)
         events = training.run(
@@ -96,18 +97,27 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> training.Trai
             values: dict[str, float] = {}
             scalars = dict(event.metrics) if "log" in event.due else {}
             if "evaluate" in event.due:
-                values, picture = look(state)
+                values, picture = look(setup.placement.gather(state))
                 scalars |= {f"{EVALUATION}{name}": value for name, value in values.items()}
                 writer.image(event.step, "samples", picture)
             if scalars:
                 writer.scalars(event.step, scalars)
                 timing.scalars(event.step, {"seconds": event.seconds, "steps_per_second": event.steps_per_second})
-            if "checkpoint" in event.due or preemption.requested:
+            exit_code = processes.largest(preemption.exit_code)
+            if "checkpoint" in event.due or exit_code:
                 checkpoints.save(event.step, state, event.position, values)
-            if preemption.requested:
+            if exit_code:
                 progress.note(f"asked to stop: saved step {event.step}; the same command goes on from there")
                 break
-    return state
+    return state, exit_code
+
+
+def _writers(workdir, step) -> tuple[records.Writer, records.Writer]:
+    board = records.TensorBoard(workdir / "tensorboard", step)
+    lines = records.JsonLines(workdir / METRICS_FILE, step)
+    # Times are kept apart: two runs that do the same write the same metrics, byte for byte.
+    timing = records.JsonLines(workdir / "timing.jsonl", step)
+    return records.Many(lines, records.Images(workdir / "pictures", step), board), timing
 
 
 def _growing(config) -> tuple[str, ...]:
@@ -151,4 +161,4 @@ def main(values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    command.start(main, define_flags)
+    command.start(main, define_flags, several_processes=True)

@@ -1,9 +1,10 @@
 """Endless, reproducible, shuffled batches whose exact position can be saved; and one ordered pass for evaluation.
 
 Both kinds of stream are functions of `(seed, position)`. A device stream draws batch `position` from its key. A stored
-stream shuffles each epoch anew, lays the epochs end to end, and cuts that endless line into global batches, of which
-process `p` reads the `p`-th part: no example is lost or read twice within an epoch, whatever the number of processes,
-and batches run across the border between epochs, so their shape never changes.
+stream shuffles each epoch anew, lays the epochs end to end, and cuts that endless line into batches: within an epoch no
+example is lost or read twice, and batches run across the border between epochs, so their shape never changes.
+
+Of several processes each reads its own rows of the same batches; positions do not depend on how many there are.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,17 +37,14 @@ class BatchStream(Protocol):
         ...
 
 
-def stream(
-    source: Source, *, batch_size: int, seed: int, process_index: int = 0, process_count: int = 1
-) -> BatchStream:
+def stream(source: Source, *, batch_size: int, seed: int, rows: np.ndarray | None = None) -> BatchStream:
     """Open an endless, shuffled stream of batches.
 
     Args:
         source: Where examples come from.
-        batch_size: Examples per batch of this process; the global batch is `process_count` times as large.
+        batch_size: Examples per batch, all processes together.
         seed: Seed of the order, from 0 to 2**32 - 1.
-        process_index: This process.
-        process_count: Number of processes that share the data.
+        rows: Which examples of each batch to read, and in which order; None for all of them.
 
     Returns:
         A stream at position 0: NumPy arrays for stored examples, arrays on the device for a `DeviceSource`.
@@ -58,13 +56,13 @@ def stream(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must lie in [0, 2**32), got {seed}")
-    if not 0 <= process_index < process_count:
-        raise ValueError(f"process_index must lie in [0, process_count={process_count}), got {process_index}")
+    if rows is not None and (len(rows) == 0 or min(rows) < 0 or max(rows) >= batch_size):
+        raise ValueError(f"rows must name examples of a batch, from 0 to {batch_size - 1}, got {np.asarray(rows).tolist()}")
     if len(source) < 1:
         raise ValueError("source must hold at least one example, got an empty one")
     if isinstance(source, DeviceSource):
-        return _DeviceStream(source, batch_size, seed, process_index, process_count)
-    return _StoredStream(source, batch_size, seed, process_index, process_count)
+        return _DeviceStream(source, batch_size, seed, rows)
+    return _StoredStream(source, batch_size, seed, rows)
 
 
 def epoch(source: Source, batch_size: int) -> Iterator[Batch]:
@@ -91,11 +89,10 @@ def epoch(source: Source, batch_size: int) -> Iterator[Batch]:
 class _Stream:
     """What a saved position must agree on before it means anything."""
 
-    def __init__(self, source: Source, batch_size: int, seed: int, process_index: int, process_count: int):
+    def __init__(self, source: Source, batch_size: int, seed: int):
         self._identity = {
             "batch_size": batch_size,
             "seed": seed,
-            "process_count": process_count,
             "examples": 0 if isinstance(source, DeviceSource) else len(source),
         }
 
@@ -107,17 +104,18 @@ class _Stream:
 
 
 class _DeviceStream(_Stream):
-    def __init__(self, source: DeviceSource, batch_size: int, seed: int, process_index: int, process_count: int):
-        super().__init__(source, batch_size, seed, process_index, process_count)
-        self._sample, self._batch_size = source.sample, batch_size
-        self._seed, self._process_index = np.uint32(seed), np.uint32(process_index)
+    def __init__(self, source: DeviceSource, batch_size: int, seed: int, rows: np.ndarray | None):
+        super().__init__(source, batch_size, seed)
+        self._sample, self._batch_size, self._seed = source.sample, batch_size, np.uint32(seed)
+        self._rows = rows
         self._position = 0
 
     def read(self, num: int) -> Batch:
         start = np.uint32(self._position % 2**32)
-        batches = _sample_batches(self._sample, self._batch_size, num, self._seed, self._process_index, start)
+        batches = _sample_batches(self._sample, self._batch_size, num, self._seed, start)
         self._position += num
-        return batches
+        # Drawing an example costs less than asking another process for it.
+        return batches if self._rows is None else jax.tree.map(lambda leaf: leaf[:, self._rows], batches)
 
     def get_state(self) -> dict:
         return {**self._identity, "position": self._position}
@@ -129,24 +127,24 @@ class _DeviceStream(_Stream):
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _sample_batches(
-    sample: Callable, batch_size: int, num: int, seed: jax.Array, process_index: jax.Array, start: jax.Array
+    sample: Callable, batch_size: int, num: int, seed: jax.Array, start: jax.Array
 ) -> Batch:
-    key = jax.random.fold_in(jax.random.key(seed), process_index)
+    # The zero keeps the numbers that were drawn before processes shared their batches.
+    key = jax.random.fold_in(jax.random.key(seed), 0)
     positions = start + jnp.arange(num, dtype=jnp.uint32)
     return jax.vmap(lambda position: sample(jax.random.fold_in(key, position), batch_size))(positions)
 
 
 class _StoredStream(_Stream):
-    def __init__(self, source: Source, batch_size: int, seed: int, process_index: int, process_count: int):
-        super().__init__(source, batch_size, seed, process_index, process_count)
+    def __init__(self, source: Source, batch_size: int, seed: int, rows: np.ndarray | None):
+        super().__init__(source, batch_size, seed)
         import grain  # takes more than a second
 
         order = lru_cache(maxsize=4)(partial(_shuffled, len(source), seed))
-        offsets = process_index * batch_size + np.arange(batch_size)
+        offsets = np.arange(batch_size) if rows is None else np.asarray(rows)
 
         def batch(position: int) -> Batch:
-            places = position * batch_size * process_count + offsets
-            epochs, places = np.divmod(places, len(source))
+            epochs, places = np.divmod(position * batch_size + offsets, len(source))
             indices = np.empty_like(places)
             for number in np.unique(epochs):
                 indices[epochs == number] = order(int(number))[places[epochs == number]]

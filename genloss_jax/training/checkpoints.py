@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from genloss_jax.training import processes
 from genloss_jax.training.finite import broken_leaf
 from genloss_jax.training.step import TrainState
 
 BEST = ("min", "max")
+_FORMAT = 2  # of what is kept beside the arrays; 1 had checksums of another kind
+_ODD = np.uint32(2654435761)
 _STRAGGLER_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
@@ -58,7 +61,9 @@ class Checkpoints:
     Orbax writes them, asynchronously and atomically. It does not notice a flipped bit, nor an empty directory; so each
     checkpoint carries checksums, and one that does not match them is passed over with a message.
 
-    Every process of a run sees the whole state: arrays are replicated or on one process's devices.
+    Of several processes all take part, in one directory that all of them see. Arrays of which each has a copy are
+    written by the first; of arrays that are split over processes (`shard_state`) each writes what it has. A checkpoint
+    can be restored to any number of processes and devices.
     """
 
     def __init__(
@@ -73,7 +78,7 @@ class Checkpoints:
         """Open a directory of checkpoints; create it where there is none.
 
         Args:
-            directory: where they are. Nothing else should be there.
+            directory: where they are, a path or the address of a bucket (`gs://...`). Nothing else should be there.
             keep_last: how many of the newest to keep. With 1, nothing is left where that one is damaged.
             keep_best: how many of the best to keep beside them, if `metric` is given.
             metric: which of the metrics given to `save` ranks checkpoints.
@@ -91,7 +96,8 @@ class Checkpoints:
         from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
         self._ocp = ocp
-        self._directory = os.path.abspath(os.fspath(directory))
+        directory = os.fspath(directory)
+        self._directory = directory if "://" in directory else os.path.abspath(directory)
         self._metric = metric
         policies: list[Any] = [LatestN(keep_last)]
         ranked: dict[str, Any] = {}
@@ -144,11 +150,13 @@ class Checkpoints:
             self._manager.wait_until_finished()
             self._manager.delete(stale)
         arrays = jax.tree.map(_to_host, state)
+        checksums = _checksums(arrays)
         content = {
+            "format": _FORMAT,
             "step": step,
             "position": dict(position or {}),
             "metrics": metrics,
-            "arrays": {path: [*_kind(array), _checksum(array)] for path, array in _named(arrays)},
+            "arrays": {path: [*_kind(array), checksums[path]] for path, array in _named(arrays)},
         }
         self._manager.save(
             step,
@@ -175,10 +183,13 @@ class Checkpoints:
         steps = sorted(self.steps(), reverse=True) if step is None else [step]
         broken: dict[int, str] = {}
         for candidate in steps:
+            restored, damage = None, ""
             try:
                 restored = self._read(candidate, template)
-            except _Damaged as damage:
-                broken[candidate] = str(damage)
+            except _Damaged as found:
+                damage = str(found)
+            if processes.largest(bool(damage)):
+                broken[candidate] = damage or "another process cannot read it"
                 continue
             for other, why in broken.items():
                 _log.warning(
@@ -239,11 +250,15 @@ class Checkpoints:
     def _read(self, step: int, template: TrainState) -> Restored:
         args = self._ocp.args
         content = _opened(self._item(step, "content", args.JsonRestore()))
-        expected = jax.tree.map(_abstract_host, template)
+        if content.get("format") != _FORMAT:
+            raise CheckpointError(
+                f"the checkpoint of step {step} in {self._directory} was written by another version of genloss_jax"
+            )
+        expected = jax.tree.map(_expected, template)
         _check_form(step, content["arrays"], {path: _kind(array) for path, array in _named(expected)})
         arrays = self._item(step, "state", args.StandardRestore(expected))
-        for path, array in _named(arrays):
-            if _checksum(array) != content["arrays"][path][-1]:
+        for path, checksum in _checksums(arrays).items():
+            if checksum != content["arrays"][path][-1]:
                 raise _Damaged(f"{path} does not match its checksum")
         state = jax.tree.map(_to_device, arrays, template)
         return Restored(content["step"], state, content["position"], content["metrics"])
@@ -301,22 +316,36 @@ def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_host(leaf: Any) -> np.ndarray:
+def _is_split(leaf: Any) -> bool:
+    """Tell whether no process has all of an array."""
+    sharding = getattr(leaf, "sharding", None)
+    return sharding is not None and not (sharding.is_fully_addressable or sharding.is_fully_replicated)
+
+
+def _to_host(leaf: Any) -> Any:
     # A copy, since the next step writes over the original.
+    if _is_split(leaf):
+        return jax.numpy.copy(leaf)
     return np.array(jax.device_get(jax.random.key_data(leaf) if _is_key(leaf) else leaf))
 
 
-def _abstract_host(leaf: Any) -> np.ndarray:
+def _expected(leaf: Any) -> Any:
+    """Tell Orbax what to read: all of an array, or what this process has of it."""
+    if _is_split(leaf):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
     data = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
     return np.empty(data.shape, data.dtype)
 
 
-def _to_device(array: np.ndarray, leaf: Any) -> jax.Array:
+def _to_device(array: Any, leaf: Any) -> jax.Array:
+    if _is_split(leaf):
+        return array
     sharding = getattr(leaf, "sharding", None)
+    if sharding is not None and not sharding.is_fully_addressable:
+        array = jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
     if not _is_key(leaf):
         return jax.device_put(array, sharding)
-    key = jax.random.wrap_key_data(jax.numpy.asarray(array), impl=_key_impl(leaf))
-    return jax.device_put(key, sharding)
+    return jax.device_put(jax.random.wrap_key_data(jax.numpy.asarray(array), impl=_key_impl(leaf)), sharding)
 
 
 def _key_impl(leaf: Any) -> Any:
@@ -326,16 +355,51 @@ def _key_impl(leaf: Any) -> Any:
     return found[0]
 
 
-def _named(tree: Any) -> list[tuple[str, np.ndarray]]:
+def _named(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
-def _kind(array: np.ndarray) -> list:
+def _kind(array: Any) -> list:
     return [str(array.dtype), list(array.shape)]
 
 
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+def _checksums(tree: Any) -> dict[str, int]:
+    """Compute the checksum of each array, the same however it is split over processes; all must ask."""
+    whole, split = {}, {}
+    for path, array in _named(tree):
+        if _is_split(array):
+            own = [_checksum(np.asarray(part.data), array.shape, part.index) for part in array.addressable_shards
+                   if part.replica_id == 0]  # fmt: skip
+            split[path] = np.sum(own, dtype=np.uint32)
+        else:
+            whole[path] = _checksum(np.asarray(array), array.shape)
+    # Without a collective where no array is split.
+    added = processes.totals(split) if split else {}
+    return {path: int(checksum) for path, checksum in (whole | added).items()}
+
+
+def _checksum(part: np.ndarray, shape: tuple[int, ...], index: tuple[slice, ...] | None = None) -> np.uint32:
+    """Add up an array's bits, each of its words times an odd number of its place, modulo 2^32.
+
+    Any flipped bit changes the sum, for an odd number divides no power of two; and sums of parts add up to the whole's.
+
+    Args:
+        part: of an array.
+        shape: of the array.
+        index: where the part lies in it; None for all of it.
+    """
+    words = np.ascontiguousarray(part).reshape(-1).view(f"u{min(part.dtype.itemsize, 4)}").astype(np.uint32)
+    starts = [axis.start or 0 for axis in index] if index is not None else [0] * len(shape)
+    place = np.zeros((1,) * len(shape), np.uint32)
+    stride = 1
+    for axis in reversed(range(len(shape))):
+        along = np.arange(starts[axis], starts[axis] + part.shape[axis]) * stride
+        place = place + along.astype(np.uint32).reshape(-1, *[1] * (len(shape) - 1 - axis))
+        stride *= shape[axis]
+    # Several words of one element, those of a float64, have places of their own.
+    each = words.size // max(part.size, 1)
+    places = place.reshape(-1, 1) * np.uint32(each) + np.arange(each, dtype=np.uint32)
+    return np.sum(words * (places.reshape(-1) * _ODD | np.uint32(1)), dtype=np.uint32)
 
 
 def _sealed(content: dict[str, Any]) -> dict[str, Any]:

@@ -32,12 +32,14 @@ class Setup(NamedTuple):
     placement: parallel.Placement
 
     def stream(self, seed: int) -> data.BatchStream:
-        """Open the training batches at their beginning."""
-        return data.stream(self.dataset.train, batch_size=self.batch_size, seed=seed)
+        """Open the training batches at their beginning; of several processes each reads its own rows of them."""
+        rows = self.placement.rows(self.batch_size)
+        return data.stream(self.dataset.train, batch_size=self.batch_size, seed=seed, rows=rows)
 
     def state(self, seed: int) -> TrainState:
         """Start a run. The parameters depend on the seed alone, not on the data's order."""
-        example = jax.tree.map(lambda leaf: leaf[0], self.stream(0).read(1))
+        batches = data.stream(self.dataset.train, batch_size=self.batch_size, seed=0)
+        example = jax.tree.map(lambda leaf: leaf[0], batches.read(1))
         return self.placement.start(self.init)(jax.random.key(seed), example, self.hyper)
 
 

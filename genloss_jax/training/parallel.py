@@ -11,6 +11,9 @@ restored and sampled from as it is.
 - `replicated`: `jax.pmap`, in which each device runs the program on its part of the batch, and gradients are averaged.
   Losses that see all examples reach for the others through `objectives.parts`.
 
+Devices may be those of several processes (`training.processes`). Each process then reads its own rows of a batch and
+hands them to its own devices.
+
 The axis "member" of the mesh is that of an ablation's members (`over_members`).
 """
 
@@ -39,14 +42,18 @@ class Placement(NamedTuple):
     Attributes:
         num_devices: over how many devices a batch is spread.
         shardings: `state, or its shapes -> a sharding for each array`; None for wherever JAX puts them.
-        batches: `batches [steps, batch, ...] -> the same, as the program takes them`.
+        rows: `examples of a step -> which of them this process reads, in this order`; None for all.
+        batches: `batches [steps, rows, ...] -> the same, as the program takes them`.
         compile: `(program, state) -> program`, jitted; it consumes the state, which lies where `shardings` says.
+        gather: `state -> the same, whole, on this process`, to be sampled from; all processes must call it.
     """
 
     num_devices: int
     shardings: Callable[[TrainState], Any] | None
+    rows: Callable[[int], np.ndarray | None]
     batches: Callable[[Batch], Batch]
     compile: Callable[[Program, TrainState], Program]
+    gather: Callable[[TrainState], TrainState]
 
     def start(self, init: Callable[..., TrainState]) -> Callable[..., TrainState]:
         """Compile what starts a run, so that no device holds more of the state than it is to keep."""
@@ -62,7 +69,14 @@ class Placement(NamedTuple):
 
 def none() -> Placement:
     """Train on one device."""
-    return Placement(1, None, lambda batches: batches, lambda program, state: jax.jit(program, donate_argnums=0))
+    return Placement(
+        num_devices=1,
+        shardings=None,
+        rows=lambda size: None,
+        batches=lambda batches: batches,
+        compile=lambda program, state: jax.jit(program, donate_argnums=0),
+        gather=lambda state: state,
+    )
 
 
 def sharded(
@@ -83,6 +97,7 @@ def sharded(
     """
     mesh = _mesh(devices)
     num = mesh.shape[AXIS]
+    share = _Share(list(mesh.devices.flat), moves, shares)
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
 
     def along_longest(leaf):
@@ -100,7 +115,19 @@ def sharded(
         return placed._replace(**large)
 
     def batches(given):
-        return jax.tree.map(lambda leaf: jax.device_put(_by_device(leaf, num, moves, shares), split), given)
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(split, np.asarray(share.by_device(leaf)))
+            if share.several_processes
+            else jax.device_put(share.by_device(leaf), split),
+            given,
+        )
+
+    def gather(state):
+        if not share.several_processes:
+            return state
+        if shard_state:
+            state = jax.jit(lambda state: state, out_shardings=everywhere)(state)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
 
     def compile_program(program, state):
         def partitioned(state, watch, batches):
@@ -116,7 +143,7 @@ def sharded(
             out_shardings=(own, everywhere, everywhere),
         )
 
-    return Placement(num, shardings, batches, compile_program)
+    return Placement(num, shardings, share.rows, batches, compile_program, gather)
 
 
 def replicated(devices: Sequence[jax.Device] | None = None, *, moves: int = 1, shares: int = 1) -> Placement:
@@ -130,14 +157,15 @@ def replicated(devices: Sequence[jax.Device] | None = None, *, moves: int = 1, s
     Returns:
         The placement.
     """
-    devices = list(jax.devices() if devices is None else devices)
-    num = len(devices)
-    mesh = Mesh(np.array(devices), (AXIS,))
+    devices = _in_order(devices)
+    share = _Share(devices, moves, shares)
+    # What a process gives to `jax.pmap` and gets from it lies on its own devices.
+    mesh = Mesh(np.array(share.own), (AXIS,))
     everywhere, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
 
     def part(leaf):
-        leaf = _by_device(leaf, num, moves, shares)
-        return jax.device_put(leaf.reshape(leaf.shape[0], num, -1, *leaf.shape[2:]), split)
+        leaf = share.by_device(leaf)
+        return jax.device_put(leaf.reshape(leaf.shape[0], len(share.own), -1, *leaf.shape[2:]), split)
 
     def compile_program(program, state):
         del state
@@ -145,10 +173,12 @@ def replicated(devices: Sequence[jax.Device] | None = None, *, moves: int = 1, s
         return jax.pmap(program, AXIS, in_axes=(None, None, 1), out_axes=None, devices=devices, donate_argnums=0)
 
     return Placement(
-        num,
-        lambda state: jax.tree.map(lambda leaf: everywhere, state),
-        lambda batches: jax.tree.map(part, batches),
-        compile_program,
+        num_devices=len(devices),
+        shardings=lambda state: jax.tree.map(lambda leaf: everywhere, state),
+        rows=share.rows,
+        batches=lambda batches: jax.tree.map(part, batches),
+        compile=compile_program,
+        gather=lambda state: state,
     )
 
 
@@ -168,6 +198,11 @@ def from_config(config: Any) -> Placement:
     kind = own.kind
     if kind == "auto":
         kind = "sharded" if jax.device_count() > 1 else "none"
+    if kind == "none" and jax.process_count() > 1:
+        raise ValueError(
+            f"parallel.kind=none trains on one device, but this is one of {jax.process_count()} processes; "
+            "give parallel.kind=auto, or start one process alone with --num_processes=1"
+        )
     options = {
         "moves": max(player.moves for player in config.players.values()),
         "shares": own.micro_batches,
@@ -219,23 +254,53 @@ def over_members(
 
 
 def _mesh(devices: Sequence[jax.Device] | None, members: int = 1) -> Mesh:
+    own = np.array(_in_order(devices)).reshape(-1, members)
+    # Auto on purpose: Explicit, which `jax.make_mesh` takes, asks every operation for the sharding of its result.
+    return Mesh(own, (AXIS, MEMBER), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def _in_order(devices: Sequence[jax.Device] | None) -> list[jax.Device]:
+    # Those of a process side by side. Sums over all devices do not depend on their order, nor does their time.
     devices = jax.devices() if devices is None else devices
-    shape = (len(devices) // members, members)
-    # Auto on purpose: the default, Explicit, asks every operation for the sharding of its result.
-    return jax.make_mesh(shape, (AXIS, MEMBER), axis_types=(AxisType.Auto, AxisType.Auto), devices=devices)
+    return sorted(devices, key=lambda device: device.process_index)
+
+
+class _Share:
+    """Which examples of a step lie on which device, and which of them this process reads."""
+
+    def __init__(self, devices: list[jax.Device], moves: int, shares: int):
+        self.own = [device for device in devices if device.process_index == jax.process_index()]
+        self.several_processes = len(self.own) < len(devices)
+        self._places = [devices.index(device) for device in self.own]
+        self._num, self._moves, self._shares = len(devices), moves, shares
+
+    def rows(self, size: int) -> np.ndarray | None:
+        """Name the examples of a step of this size that this process reads."""
+        if not self.several_processes:
+            return None
+        _check_shared(size, self._num, self._moves, self._shares)
+        return np.arange(size).reshape(self._moves, self._num, -1)[:, self._places].ravel()
+
+    def by_device(self, leaf: Any) -> Any:
+        """Order the examples that this process has read such that equal runs of them go to its devices."""
+        return _by_device(leaf, len(self.own), self._moves, self._shares)
 
 
 def _by_device(leaf: Any, num: int, moves: int, shares: int) -> Any:
     """Order the examples of each step `[steps, batch, ...]` such that equal runs of them go to the devices."""
-    size, per_move = leaf.shape[1], leaf.shape[1] // moves
+    _check_shared(leaf.shape[1], num, moves, shares)
+    if moves == 1 or num == 1:
+        return leaf
+    # [steps, moves, devices, ...]: a step takes its moves one after another, each over all devices.
+    by_move = leaf.reshape(leaf.shape[0], moves, num, -1, *leaf.shape[2:])
+    return by_move.swapaxes(1, 2).reshape(leaf.shape)
+
+
+def _check_shared(size: int, num: int, moves: int, shares: int) -> None:
+    per_move = size // moves
     if size % moves or per_move % (num * shares):
         pieces = f" times {shares} micro-batches (parallel.micro_batches)" if shares > 1 else ""
         raise ValueError(
             f"data.batch_size is {per_move}, which {num} devices{pieces} cannot share equally; "
             f"give a multiple of {num * shares}, or parallel.kind=none"
         )
-    if moves == 1 or num == 1:
-        return leaf
-    # [steps, moves, devices, ...]: a step takes its moves one after another, each over all devices.
-    by_move = leaf.reshape(leaf.shape[0], moves, num, -1, *leaf.shape[2:])
-    return by_move.swapaxes(1, 2).reshape(leaf.shape)

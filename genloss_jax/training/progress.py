@@ -27,6 +27,7 @@ class Progress:
         unit: str = "step",
         show: Sequence[str] | None = None,
         every_seconds: float = 10.0,
+        quiet: bool = False,
         file: Any = None,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -37,6 +38,7 @@ class Progress:
             unit: what is counted.
             show: names of metrics; None shows each player's loss.
             every_seconds: least time between two lines, where there is no terminal.
+            quiet: show nothing: of several processes one does.
             file: a text stream to write to; None is standard error, which keeps standard output for results.
             clock: tells seconds.
         """
@@ -44,11 +46,12 @@ class Progress:
         self._unit = unit
         self._show = show
         self._every = every_seconds
+        self._quiet = quiet
         self._file = file or sys.stderr
         self._clock = clock
         self._shown_at: float | None = None
         self._console = Console(file=self._file)
-        if self._console.is_terminal:
+        if self._console.is_terminal and not quiet:
             self._bar = Bar(
                 TextColumn(unit), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"),
                 console=self._console, auto_refresh=False,
@@ -74,6 +77,8 @@ class Progress:
         self._line(done, f"{_rounded(rate)} {self._unit}s/s  {left} left  {words}")
 
     def _line(self, done: int, words: str) -> None:
+        if self._quiet:
+            return
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, description=words, refresh=True)
         elif self._is_time(done):
@@ -81,6 +86,8 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Show a line that stays."""
+        if self._quiet:
+            return
         if self._console.is_terminal:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
@@ -88,7 +95,7 @@ class Progress:
 
     def close(self) -> None:
         """Leave the bar as it stands."""
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._quiet:
             self._bar.stop()
 
     def __enter__(self) -> "Progress":

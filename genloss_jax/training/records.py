@@ -179,7 +179,9 @@ class WorkdirError(ValueError):
     """A working directory belongs to another run."""
 
 
-def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total_steps",)) -> None:
+def describe(
+    workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total_steps",), write: bool = True
+) -> None:
     """Write down what a run is: `config.json` and `versions.json`.
 
     A directory keeps the run that began in it. Only its budget may change: fields called as in `growing` may grow, and
@@ -189,6 +191,7 @@ def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total
         workdir: directory of the run, created where there is none.
         config: a `ConfigDict`, or a mapping of what JSON can hold.
         growing: last parts of the names of fields that may grow.
+        write: whether to write, or only to compare: of several processes one writes.
 
     Raises:
         WorkdirError: if the directory holds a run with another config.
@@ -209,6 +212,8 @@ def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total
                 f"workdir {directory} holds a run with another config ({', '.join(listed)}); "
                 "give another workdir, or the same config to go on with that run"
             )
+    if not write:
+        return
     write_json(path, config)
     now = versions()
     then = _read_json(directory / "versions.json") or now

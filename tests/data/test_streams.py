@@ -87,26 +87,24 @@ def test_a_batch_larger_than_the_source_runs_over_several_epochs():
     assert np.bincount(labels).tolist() == [10, 10, 10]
 
 
-@pytest.mark.parametrize("process_count", [2, 3])
-def test_processes_share_each_epoch_without_overlap_or_loss(process_count):
-    size, batch_size = 30, 4
-    parts = [
-        data.stream(counted(size), batch_size=batch_size, seed=9, process_index=index, process_count=process_count)
-        for index in range(process_count)
-    ]
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_processes_share_each_epoch_without_overlap_or_loss(num_processes):
+    size, batch_size = 30, 12
+    shares = np.split(np.arange(batch_size), num_processes)
+    parts = [data.stream(counted(size), batch_size=batch_size, seed=9, rows=rows) for rows in shares]
     together = np.concatenate([part.read(30)["label"] for part in parts], axis=1).ravel()
-    whole = data.stream(counted(size), batch_size=batch_size * process_count, seed=9).read(30)["label"].ravel()
-    np.testing.assert_array_equal(together, whole)
+    whole = data.stream(counted(size), batch_size=batch_size, seed=9)
+    np.testing.assert_array_equal(together, whole.read(30)["label"].ravel())
     assert sorted(together[:size].tolist()) == list(range(size))
+    assert [part.get_state() for part in parts] == [whole.get_state()] * num_processes
 
 
-def test_processes_draw_different_points_from_a_sampler(load):
-    source = load("ring").train
-    first, second = (
-        data.stream(source, batch_size=64, seed=0, process_index=index, process_count=2).read(1)["x"]
-        for index in (0, 1)
-    )
-    assert not np.isin(np.asarray(first), np.asarray(second)).any()
+@pytest.mark.parametrize("rows", [[0, 1], [7, 3, 5], [7, 6, 5, 4, 3, 2, 1, 0]])
+def test_rows_are_those_of_the_whole_batch_in_the_order_asked_for(load, rows):
+    for source in (load("ring").train, counted(5)):
+        whole = data.stream(source, batch_size=8, seed=0).read(2)["x"]
+        own = data.stream(source, batch_size=8, seed=0, rows=np.asarray(rows)).read(2)["x"]
+        np.testing.assert_array_equal(own, np.asarray(whole)[:, rows])
 
 
 def test_a_device_stream_reads_many_batches_in_one_dispatch(load):
@@ -154,7 +152,7 @@ def test_arrays_gives_the_first_examples_or_all():
     [
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"seed": -1}, "seed must lie in"),
-        ({"process_index": 2, "process_count": 2}, "process_index must lie in"),
+        ({"rows": np.asarray([0, 2])}, r"rows must name examples of a batch, from 0 to 1, got \[0, 2\]"),
     ],
 )
 def test_bad_arguments_are_named(options, message):

@@ -57,7 +57,9 @@ def stream(source: Source, *, batch_size: int, seed: int, rows: np.ndarray | Non
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must lie in [0, 2**32), got {seed}")
     if rows is not None and (len(rows) == 0 or min(rows) < 0 or max(rows) >= batch_size):
-        raise ValueError(f"rows must name examples of a batch, from 0 to {batch_size - 1}, got {np.asarray(rows).tolist()}")
+        raise ValueError(
+            f"rows must name examples of a batch, from 0 to {batch_size - 1}, got {np.asarray(rows).tolist()}"
+        )
     if len(source) < 1:
         raise ValueError("source must hold at least one example, got an empty one")
     if isinstance(source, DeviceSource):
@@ -126,9 +128,7 @@ class _DeviceStream(_Stream):
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _sample_batches(
-    sample: Callable, batch_size: int, num: int, seed: jax.Array, start: jax.Array
-) -> Batch:
+def _sample_batches(sample: Callable, batch_size: int, num: int, seed: jax.Array, start: jax.Array) -> Batch:
     # The zero keeps the numbers that were drawn before processes shared their batches.
     key = jax.random.fold_in(jax.random.key(seed), 0)
     positions = start + jnp.arange(num, dtype=jnp.uint32)

@@ -390,16 +390,14 @@ def _checksum(part: np.ndarray, shape: tuple[int, ...], index: tuple[slice, ...]
     """
     words = np.ascontiguousarray(part).reshape(-1).view(f"u{min(part.dtype.itemsize, 4)}").astype(np.uint32)
     starts = [axis.start or 0 for axis in index] if index is not None else [0] * len(shape)
-    place = np.zeros((1,) * len(shape), np.uint32)
-    stride = 1
-    for axis in reversed(range(len(shape))):
-        along = np.arange(starts[axis], starts[axis] + part.shape[axis]) * stride
-        place = place + along.astype(np.uint32).reshape(-1, *[1] * (len(shape) - 1 - axis))
-        stride *= shape[axis]
+    place: np.ndarray = np.zeros(1, np.uint32)
+    for start, size, length in zip(starts, part.shape, shape, strict=True):
+        along = np.arange(start, start + size).astype(np.uint32)
+        place = (place[:, None] * np.uint32(length % 2**32) + along).reshape(-1)
     # Several words of one element, those of a float64, have places of their own.
     each = words.size // max(part.size, 1)
-    places = place.reshape(-1, 1) * np.uint32(each) + np.arange(each, dtype=np.uint32)
-    return np.sum(words * (places.reshape(-1) * _ODD | np.uint32(1)), dtype=np.uint32)
+    place = (place[:, None] * np.uint32(each) + np.arange(each, dtype=np.uint32)).reshape(-1)
+    return np.sum(words * (place * _ODD | np.uint32(1)), dtype=np.uint32)
 
 
 def _sealed(content: dict[str, Any]) -> dict[str, Any]:

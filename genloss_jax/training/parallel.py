@@ -116,9 +116,11 @@ def sharded(
 
     def batches(given):
         return jax.tree.map(
-            lambda leaf: jax.make_array_from_process_local_data(split, np.asarray(share.by_device(leaf)))
-            if share.several_processes
-            else jax.device_put(share.by_device(leaf), split),
+            lambda leaf: (
+                jax.make_array_from_process_local_data(split, np.asarray(share.by_device(leaf)))
+                if share.several_processes
+                else jax.device_put(share.by_device(leaf), split)
+            ),
             given,
         )
 

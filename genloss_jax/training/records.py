@@ -179,9 +179,7 @@ class WorkdirError(ValueError):
     """A working directory belongs to another run."""
 
 
-def describe(
-    workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total_steps",), write: bool = True
-) -> None:
+def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total_steps",), write: bool = True) -> None:
     """Write down what a run is: `config.json` and `versions.json`.
 
     A directory keeps the run that began in it. Only its budget may change: fields called as in `growing` may grow, and

@@ -2,7 +2,8 @@
 
 As a program, `JAX_NUM_CPU_DEVICES=8 python tests/training/spread_runs.py gan vae ...`, it takes ten steps of each case
 in each kind, and prints one line of JSON for each: by how much parameters, aux and metrics differ from one device's.
-`collectives` among the cases prints what the devices exchange in a step.
+`collectives` among the cases prints what the devices exchange in a step; `kinds=sharded,pmap` leaves the others out;
+`process=1/2@localhost:1234` makes it one of two processes, of which the first prints.
 """
 
 import importlib
@@ -18,10 +19,11 @@ import optax
 from genloss_jax import training
 from genloss_jax.losses import contrastive
 from genloss_jax.objectives import Objective, Variables, mean, parts
-from genloss_jax.training import loop, make_step, parallel
+from genloss_jax.training import loop, make_step, parallel, processes
 from genloss_jax.training.finite import Watch
 
 STEPS, BATCH = 10, 16
+KINDS = ("sharded", "sharded_state", "pmap")
 
 # name -> (config, its fields that differ). Plain gradient steps, because Adam scales rounding noise to whole steps.
 CASES = {
@@ -102,16 +104,17 @@ def clip(micro_batches=1):
 
 
 class Stream:
-    """Normal numbers, batch after batch."""
+    """Normal numbers, batch after batch: all of them, or this process's rows."""
 
-    def __init__(self):
+    def __init__(self, rows=None):
         self.position = 0
+        self.rows = slice(None) if rows is None else rows
 
     def read(self, num):
         """Give the next batches."""
         rng = np.random.default_rng(self.position)
         self.position += num
-        return {"x": rng.normal(size=(num, BATCH, 6)).astype(np.float32)}
+        return {"x": rng.normal(size=(num, BATCH, 6)).astype(np.float32)[:, self.rows]}
 
     def get_state(self):
         """Give the position."""
@@ -127,7 +130,7 @@ def run(step, state, stream, placement):
     (event,) = training.run(
         step, state, stream, total_steps=STEPS, stop_every={}, steps_per_dispatch=5, placement=placement
     )
-    state = event.state
+    state = placement.gather(event.state)
     numbers = {"params": state.params, "aux": state.aux, "ema": state.ema, "metrics": event.metrics}
     return jax.device_get(numbers)
 
@@ -138,7 +141,7 @@ def runs(name, placement):
         init, step = clip()
         example = jax.tree.map(lambda leaf: leaf[0], Stream().read(1))
         state = placement.start(init)(jax.random.key(0), example, {"learning_rate": 0.1})
-        return run(step, state, Stream(), placement)
+        return run(step, state, Stream(placement.rows(BATCH)), placement)
     setup = training.from_config(config_of(name))._replace(placement=placement)
     return run(setup.step, setup.state(0), setup.stream(0), placement)
 
@@ -168,13 +171,16 @@ def worst(first, second):
     return found[where], where
 
 
-def compare(names):
+def compare(names, kinds):
     """Print how far each kind is from one device."""
     for name in names:
         alone = runs(name, parallel.none())
-        for kind, placement in placements(moves_of(name)).items():
-            difference, where = worst(alone, runs(name, placement))
-            print(json.dumps({"case": name, "kind": kind, "difference": difference, "where": where}), flush=True)
+        own = placements(moves_of(name))
+        for kind in kinds:
+            difference, where = worst(alone, runs(name, own[kind]))
+            if processes.is_first():
+                row = {"case": name, "kind": kind, "difference": difference, "where": where}
+                print(json.dumps(row), flush=True)
 
 
 _BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "pred": 1, "f64": 8, "s64": 8, "u8": 1}
@@ -222,10 +228,17 @@ EXCHANGING = [
 
 def main(arguments):
     """Do what the arguments say."""
+    options = dict(argument.split("=") for argument in arguments if "=" in argument)
+    names = [argument for argument in arguments if "=" not in argument]
+    if "process" in options:
+        own, coordinator = options["process"].split("@")
+        index, num = map(int, own.split("/"))
+        processes.join(coordinator=coordinator, num=num, index=index, timeout_seconds=20)
+    kinds = options["kinds"].split(",") if "kinds" in options else KINDS
     assert jax.device_count() > 1
-    if "collectives" in arguments:
+    if "collectives" in names:
         exchanges(EXCHANGING)
-    compare([name for name in arguments if name != "collectives"])
+    compare([name for name in names if name != "collectives"], kinds)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from genloss_jax.training import TrainState
-from genloss_jax.training.checkpoints import CheckpointError, Checkpoints
+from genloss_jax.training.checkpoints import CheckpointError, Checkpoints, _checksum
 
 
 def fresh(seed=0, width=64):
@@ -206,7 +206,50 @@ class TestDamage:
             assert checkpoints.restore(TEMPLATE).step == 30
 
 
+class TestChecksums:
+    """One number for an array, however it is split; exact integer arithmetic, so that parts add up without rounding."""
+
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8", "bool", "float64", "int64"])
+    def test_every_flipped_bit_changes_it(self, dtype):
+        array = np.asarray(jnp.asarray(np.random.default_rng(0).integers(0, 2, (2, 3))).astype("bfloat16"))
+        array = array.astype(np.dtype(dtype) if dtype != "bfloat16" else array.dtype)
+        before = _checksum(array, array.shape)
+        raw = array.view(np.uint8).reshape(-1)
+        for place in range(8 * raw.size):
+            raw[place // 8] ^= np.uint8(1 << place % 8)
+            assert _checksum(array, array.shape) != before
+            raw[place // 8] ^= np.uint8(1 << place % 8)
+        assert _checksum(array, array.shape) == before
+
+    @pytest.mark.parametrize("shape", [(), (7,), (6, 4), (2, 3, 4), (0, 3)])
+    def test_it_is_the_sum_over_words_times_odd_numbers_of_their_places(self, shape):
+        array = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        words = [int(word) for word in np.atleast_1d(array).view(np.uint32).ravel()]
+        expected = sum(word * (2654435761 * place % 2**32 | 1) for place, word in enumerate(words)) % 2**32
+        assert int(_checksum(array, shape)) == expected
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+    def test_those_of_parts_add_up_to_that_of_the_whole(self, dtype):
+        array = np.random.default_rng(2).integers(0, 99, (6, 4, 5)).astype(dtype)
+        parts = [
+            (slice(first, first + 3), slice(second, second + 2), slice(None)) for first in (0, 3) for second in (0, 2)
+        ]
+        found = np.sum([_checksum(array[part], array.shape, part) for part in parts], dtype=np.uint32)
+        assert found == _checksum(array, array.shape)
+
+    def test_examples_that_change_places_are_seen(self):
+        array = np.arange(12.0, dtype=np.float32).reshape(4, 3)
+        assert _checksum(array, array.shape) != _checksum(array[::-1], array.shape)
+
+
 class TestErrors:
+    def test_a_checkpoint_of_another_version_is_said_to_be_one(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("genloss_jax.training.checkpoints._FORMAT", 1)
+        save_three(tmp_path)
+        monkeypatch.undo()
+        with pytest.raises(CheckpointError, match=r"step 30 in .* was written by another version of genloss_jax"):
+            restore(tmp_path)
+
     def test_another_width_is_one_sentence(self, tmp_path):
         save_three(tmp_path)
         with pytest.raises(CheckpointError, match=r"kernel'\] is float32\[64, 8\] there, float32\[32, 8\] here"):

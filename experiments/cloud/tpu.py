@@ -2,7 +2,7 @@
 
 The commands are those of https://docs.cloud.google.com/sdk/gcloud/reference/compute/tpus: a queued resource asks for a
 slice and waits for it, or `--queued=false` asks for it at once. What is committed in this repository is copied to every
-machine of the slice and started on all of them. Training over several machines is still to come: see the README.
+machine of the slice and started on all of them, where it finds the others.
 """
 
 import shlex

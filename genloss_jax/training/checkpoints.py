@@ -397,7 +397,7 @@ def _checksum(part: np.ndarray, shape: tuple[int, ...], index: tuple[slice, ...]
     # Several words of one element, those of a float64, have places of their own.
     each = words.size // max(part.size, 1)
     place = (place[:, None] * np.uint32(each) + np.arange(each, dtype=np.uint32)).reshape(-1)
-    return np.sum(words * (place * _ODD | np.uint32(1)), dtype=np.uint32)
+    return np.sum(words * np.bitwise_or(place * _ODD, np.uint32(1)), dtype=np.uint32)
 
 
 def _sealed(content: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,17 +28,29 @@ IN_PIECES = ("ddpm", "image_gpt", "ebm_nce", "glow")
 HALF = ("dcgan", "vq_vae", "image_gpt", "glow", "ddpm", "jem")
 
 
-def on_devices(*arguments):
-    """Run the program beside this file on eight devices; give the lines that it prints."""
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "training" / "spread_runs.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(DEVICES)},
-        capture_output=True,
-        text=True,
-        timeout=1500,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    return [json.loads(line) for line in result.stdout.splitlines()]
+def on_devices(*arguments, processes=1):
+    """Run the program beside this file on eight devices, of one process or several; give the lines that it prints."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        coordinator = f"localhost:{free.getsockname()[1]}"
+    devices = str(DEVICES // processes)
+    started = [
+        subprocess.Popen(
+            [
+                *(sys.executable, str(ROOT / "tests" / "training" / "spread_runs.py"), *arguments),
+                *([f"process={index}/{processes}@{coordinator}"] if processes > 1 else []),
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": devices},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(processes)
+    ]
+    said = [process.communicate(timeout=1500) for process in started]
+    assert [process.returncode for process in started] == [0] * processes, said[0][1][-3000:]
+    # Gloo speaks on standard output.
+    return [json.loads(line) for line in said[0][0].splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +67,10 @@ class TestDevices:
     @pytest.mark.parametrize("name", [name for name in CASES if name not in QUICK])
     def test_ten_steps_of_every_family_are_those_of_one_device(self, name):
         self.check([name], on_devices(name, f"kinds={','.join(KINDS)}"), KINDS)
+
+    @pytest.mark.slow
+    def test_ten_steps_of_two_processes_are_those_of_one_device(self):
+        self.check(QUICK, on_devices(*QUICK, processes=2), spread_runs.KINDS)
 
     def check(self, names, rows, kinds):
         assert [(row["case"], row["kind"]) for row in rows] == [(name, kind) for name in names for kind in kinds]

@@ -2,7 +2,7 @@
 
 Members go in chunks, because many at once fall out of the cache. A chunk is a run of its own: it is recorded,
 checkpointed and resumed as one, and what it records does not depend on where it was interrupted. Several devices share
-the members of a chunk.
+the members of a chunk; and where there are more devices than members, the batch of a member.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from genloss_jax import metrics, training
 from genloss_jax.ablation.planning import Group
@@ -77,7 +78,8 @@ def cut(group: Group, size: int, num_devices: int = 1) -> Cut:
     Args:
         group: the group.
         size: most members of a chunk.
-        num_devices: that share a chunk equally, for which its last member is repeated where it has to be.
+        num_devices: that share a chunk equally, for which its last member is repeated where it has to be; unless there
+            are two devices or more for each member.
     """
     branches = group.branches
     runs = [[index for index, own in enumerate(branches) if own == branch] for branch in dict.fromkeys(branches)]
@@ -87,24 +89,42 @@ def cut(group: Group, size: int, num_devices: int = 1) -> Cut:
     longest = max(map(len, runs))
     # As few chunks as the size allows, and all of them as full as can be.
     size = math.ceil(longest / math.ceil(longest / size))
-    size = num_devices * math.ceil(size / num_devices)
+    if 2 * size > num_devices:
+        size = num_devices * math.ceil(size / num_devices)
     parts = [run[start : start + size] for run in runs for start in range(0, len(run), size)]
     return Cut(tuple(Chunk(f"{group.name}_{index}", tuple(part), size) for index, part in enumerate(parts)), mixed)
+
+
+def mesh_for(group: Group, size: int, devices: Sequence[jax.Device] | None = None) -> Mesh | None:
+    """Lay out devices for chunks of a size; None where one has all.
+
+    Args:
+        group: whose members.
+        size: of a chunk.
+        devices: which; None for all of this process.
+    """
+    config = group.config
+    # A part of a batch has examples of every move, and of every piece of it.
+    return parallel.member_mesh(size, config.data.batch_size // config.parallel.micro_batches, devices)
+
+
+def _moves(group: Group) -> int:
+    return max(player.moves for player in group.config.players.values())
 
 
 class Program:
     """What trains the chunks of a group, one after the other: compiled once for each number of steps."""
 
-    def __init__(self, group: Group, mixed: bool, devices: Sequence[jax.Device] = ()):
+    def __init__(self, group: Group, mixed: bool, mesh: Mesh | None = None):
         """Prepare to train.
 
         Args:
             group: whose members.
             mixed: whether the members of a chunk take different branches.
-            devices: that share the members of a chunk equally; none named for one.
+            mesh: devices that share a chunk, see `mesh_for`; None for one.
         """
         self._group = group
-        self._devices = devices
+        self._mesh = mesh
         shared = () if mixed else group.switched
         hyper = {name: None if name in shared else 0 for name in group.hypers[0]}
         axes: dict[str, Any] = dict.fromkeys(TrainState._fields, 0)
@@ -112,8 +132,8 @@ class Program:
         self._shared = shared
         self._terms: list[str] = []
         start = jax.vmap(group.setup.init, in_axes=(0, None, hyper), out_axes=self._axes)
-        self._init = jax.jit(parallel.over_members(start, devices, (0, None, hyper), self._axes))
-        steps = parallel.over_members(self._several, devices, (self._axes, 0, None, 0), (self._axes, 0))
+        self._init = jax.jit(parallel.over_members(start, self._mesh, (0, None, hyper), self._axes))
+        steps = parallel.over_members(self._several, self._mesh, (self._axes, 0, parallel.EXAMPLES, 0), (self._axes, 0))
         self._steps = jax.jit(steps, donate_argnums=0)
         self._scrub = jax.jit(jax.vmap(_scrubbed))
         self._lock, self._compiled = threading.Lock(), set[int]()
@@ -142,6 +162,7 @@ class Program:
             which: `[members]`, the index of each member's seed.
         """
         num = num_examples(batches)
+        batches = parallel.by_part(batches, self._mesh, _moves(self._group))
         if num not in self._compiled:
             # Of chunks that are trained side by side, one compiles and the others wait.
             with self._lock:
@@ -161,7 +182,7 @@ class Program:
 
     def home(self, states: TrainState) -> TrainState:
         """Bring states to one device, to be looked at member by member."""
-        return jax.device_put(states, self._devices[0]) if len(self._devices) > 1 else states
+        return states if self._mesh is None else jax.device_put(states, self._mesh.devices.flat[0])
 
     def _several(self, states, watch, batches, which):
         together = jax.vmap(self._one, in_axes=(self._axes, 0, 0), out_axes=(self._axes, 0))

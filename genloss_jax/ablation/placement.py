@@ -16,7 +16,7 @@ import numpy as np
 from genloss_jax.ablation import engine, planning
 from genloss_jax.ablation.engine import Chunk, Cut, Program
 from genloss_jax.ablation.planning import Group
-from genloss_jax.training import loop, parallel
+from genloss_jax.training import loop
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class Dispatch:
             chunks: which of its chunks, each in a thread of its own.
             program: of the group, where it is at hand.
         """
-        self._program = program or Program(group, parts.mixed, parallel.member_devices(parts.size))
+        self._program = program or Program(group, parts.mixed, engine.mesh_for(group, parts.size))
         self._runs = [[*self._program.start(chunk), engine.Streams(group, chunk)] for chunk in chunks]
         self._pool = ThreadPoolExecutor(len(chunks))
         self.length = steps_per_dispatch(group)

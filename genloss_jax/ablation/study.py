@@ -19,7 +19,7 @@ from genloss_jax.ablation import engine, grid, placement, planning, results
 from genloss_jax.ablation.engine import Cut, Program, Stop
 from genloss_jax.ablation.grid import Member
 from genloss_jax.ablation.planning import Group
-from genloss_jax.training import parallel, records
+from genloss_jax.training import records
 
 CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing.jsonl"
 # States before and after a step, gradients, optimiser updates and activations, as a multiple of the state.
@@ -145,7 +145,7 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, thread
         train = partial(
             engine.train,
             group,
-            Program(group, parts.mixed, parallel.member_devices(parts.size)),
+            Program(group, parts.mixed, engine.mesh_for(group, parts.size)),
             look=engine.looker(group, evaluator, study.settings.num_kept_samples),
             directory=workdir / CHUNKS,
             steps_per_dispatch=placement.steps_per_dispatch(group),

@@ -30,6 +30,7 @@ from genloss_jax.objectives.objective import Batch
 from genloss_jax.training.step import TrainState
 
 MEMBER = "member"
+EXAMPLES = "examples"
 KINDS = ("auto", "none", "sharded", "pmap")
 
 Program = Callable[[TrainState, Any, Batch], tuple[TrainState, Any, Any]]
@@ -218,47 +219,85 @@ def from_config(config: Any) -> Placement:
     return sharded(shard_state=own.shard_state, **options) if kind == "sharded" else none()
 
 
-def member_devices(num_members: int, devices: Sequence[jax.Device] | None = None) -> Sequence[jax.Device]:
-    """Choose as many devices as can share members equally, of those given or of all."""
-    devices = jax.devices() if devices is None else devices
-    return devices[: max(num for num in range(1, len(devices) + 1) if num_members % num == 0)]
+def member_mesh(num_members: int, num_examples: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh | None:
+    """Lay out devices for members that are trained together.
+
+    As many devices as can share the members equally have some each. Where there are two devices or more for each
+    member, they share its batch as well: data parallel within a member.
+
+    Args:
+        num_members: how many.
+        num_examples: of a member's batch, in whole numbers of which several devices may have a part.
+        devices: which; None for all of this process.
+
+    Returns:
+        A mesh with the axes "data" and "member"; None where one device has all.
+    """
+    devices = jax.local_devices() if devices is None else devices
+    each = len(devices) // num_members
+    if each > 1:
+        members, parts = num_members, _largest_divisor(num_examples, each)
+    else:
+        members, parts = _largest_divisor(num_members, len(devices)), 1
+    if members * parts == 1:
+        return None
+    # Devices that share a batch are neighbours.
+    own = np.array(devices[: members * parts]).reshape(members, parts).T
+    return Mesh(own, (AXIS, MEMBER), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def over_members(
-    fn: Callable[..., Any], devices: Sequence[jax.Device], in_axes: Any, out_axes: Any
-) -> Callable[..., Any]:
+def _largest_divisor(number: int, most: int) -> int:
+    return max(divisor for divisor in range(1, most + 1) if number % divisor == 0)
+
+
+def over_members(fn: Callable[..., Any], mesh: Mesh | None, in_axes: Any, out_axes: Any) -> Callable[..., Any]:
     """Let each device compute some of the members of a vmapped function.
 
-    Members do not see each other: devices exchange nothing.
+    Members do not see each other: devices exchange nothing but what the parts of a member's batch have to.
 
     Args:
         fn: of arrays with an axis of members.
-        devices: that share the members equally; one or none leaves the function as it is.
-        in_axes: for each argument 0 where members lie along the first axis of its arrays, and None where all members
-            share them; trees of both are fine, as with `jax.vmap`.
-        out_axes: the same for the results.
+        mesh: of `member_mesh`; None leaves the function as it is.
+        in_axes: for each argument 0 where members lie along the first axis of its arrays, None where all members share
+            them, and `EXAMPLES` for batches `[steps, seeds, batch, ...]`, ordered by `by_part`, of which each device is
+            given a part; trees are fine, as with `jax.vmap`. Without batches the function does not know of parts.
+        out_axes: the same for the results, which are the same for all parts of a batch.
 
     Returns:
         The function, of the same arrays.
     """
-    if len(devices) <= 1:
+    if mesh is None:
         return fn
-    mesh = _mesh(devices, members=len(devices))
+    if EXAMPLES not in in_axes:
+        # By another name, which means nothing in the library.
+        mesh = Mesh(mesh.devices, ("replica", MEMBER), axis_types=mesh.axis_types)
+    spec = {None: PartitionSpec(), 0: PartitionSpec(MEMBER), EXAMPLES: PartitionSpec(None, None, AXIS)}
 
     def specs(axes):
-        return jax.tree.map(
-            lambda axis: PartitionSpec() if axis is None else PartitionSpec(MEMBER),
-            axes,
-            is_leaf=lambda axis: axis is None,
-        )
+        return jax.tree.map(spec.__getitem__, axes, is_leaf=lambda axis: axis is None)
 
     return jax.shard_map(fn, mesh=mesh, in_specs=specs(in_axes), out_specs=specs(out_axes), check_vma=False)
 
 
-def _mesh(devices: Sequence[jax.Device] | None, members: int = 1) -> Mesh:
-    own = np.array(_in_order(devices)).reshape(-1, members)
+def by_part(batches: Batch, mesh: Mesh | None, moves: int) -> Batch:
+    """Order batches `[steps, seeds, batch, ...]` such that equal runs of examples are the parts of a member's batch.
+
+    Args:
+        batches: of members that share them.
+        mesh: of `member_mesh`.
+        moves: of the busiest player in a step.
+    """
+    num = 1 if mesh is None else mesh.shape[AXIS]
+    if num == 1:
+        return batches
+    return jax.tree.map(
+        lambda leaf: _by_device(leaf.reshape(-1, *leaf.shape[2:]), num, moves, 1).reshape(leaf.shape), batches
+    )
+
+
+def _mesh(devices: Sequence[jax.Device] | None) -> Mesh:
     # Auto on purpose: Explicit, which `jax.make_mesh` takes, asks every operation for the sharding of its result.
-    return Mesh(own, (AXIS, MEMBER), axis_types=(AxisType.Auto, AxisType.Auto))
+    return Mesh(np.array(_in_order(devices)), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def _in_order(devices: Sequence[jax.Device] | None) -> list[jax.Device]:

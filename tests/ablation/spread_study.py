@@ -1,6 +1,7 @@
-"""A study of 64 small members on all devices, into a directory: `python tests/ablation/spread_study.py WORKDIR`.
+"""A study of small members on all devices, into a directory: `python tests/ablation/spread_study.py WORKDIR [few]`.
 
-Prints one line of JSON: how many devices there are, and what they exchange in a step.
+Of 64 members, or of few, for each of which there are several devices. Prints one line of JSON: how many devices there
+are, and what they exchange in a step.
 """
 
 import json
@@ -11,7 +12,6 @@ import jax
 from configs.ablations import base
 from experiments import ablate
 from genloss_jax.ablation import engine, study
-from genloss_jax.training import parallel
 from tests.training.spread_runs import exchanged
 
 AXES = {
@@ -21,23 +21,36 @@ AXES = {
 }
 
 
-def settings():
+FEW = {"loss": ("relativistic_average",), "seed": (0, 1)}
+
+
+def settings(axes=AXES):
     """Describe the study."""
     own = base.get_config()
-    own.name, own.variant, own.axes = "spread", "smoke", AXES
+    own.name, own.variant, own.axes = "spread", "smoke", axes
     own.overrides = {"training": {"total_steps": 6, "evaluate_every_steps": 6, "checkpoint_every_steps": 3}}
     own.num_kept_samples = 4
     return own.lock()
 
 
-def main(workdir):
+def few():
+    """Describe a study of two members: batches of two moves, and losses and layers that see all examples."""
+    own = settings(FEW).unlock()
+    own.overrides.players = {"discriminator": {"moves": 2}}
+    own.overrides.networks = {"normalization": "batch"}
+    own.overrides.optimizer = {"name": "sgd"}
+    return own.lock()
+
+
+def main(workdir, which="all"):
     """Run it, and read its program."""
-    prepared = study.prepare(settings(), ablate.loader("smoke"))
-    for _ in study.run(prepared, workdir, chunk=64):
+    described, size = (few(), 2) if which == "few" else (settings(), 64)
+    prepared = study.prepare(described, ablate.loader("smoke"))
+    for _ in study.run(prepared, workdir, chunk=size):
         pass
     (group,) = prepared.groups
-    parts = engine.cut(group, 64, jax.device_count())
-    program = engine.Program(group, parts.mixed, parallel.member_devices(parts.size))
+    parts = engine.cut(group, size, jax.device_count())
+    program = engine.Program(group, parts.mixed, engine.mesh_for(group, parts.size))
     states, watch = program.start(parts.chunks[0])
     streams = engine.Streams(group, parts.chunks[0])
     text = program._steps.lower(states, watch, streams.read(2), streams.which).compile().as_text()
@@ -46,4 +59,4 @@ def main(workdir):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -24,9 +24,12 @@ PER_DEVICE = 4
 @pytest.fixture(scope="module")
 def spread(tmp_path_factory):
     """Run the study on eight devices; give what the program said, and its directory."""
-    workdir = tmp_path_factory.mktemp("spread")
+    return on_devices(tmp_path_factory.mktemp("spread"))
+
+
+def on_devices(workdir, *arguments):
     result = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "ablation" / "spread_study.py"), str(workdir)],
+        [sys.executable, str(ROOT / "tests" / "ablation" / "spread_study.py"), str(workdir), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(DEVICES)},
         cwd=ROOT,
         capture_output=True,
@@ -47,8 +50,11 @@ def test_table_is_that_of_one_device(spread, prepared, tmp_path):
     # As many members at once as each of the eight devices has.
     for _ in study.run(prepared, tmp_path, chunk=PER_DEVICE, threads=1):
         pass
-    alone, together = results.load(tmp_path), results.load(spread[1])
-    assert list(together.table.columns) == list(alone.table.columns) and len(together.table) > 64
+    assert_same(results.load(spread[1]), results.load(tmp_path), 64)
+
+
+def assert_same(together, alone, num_members):
+    assert list(together.table.columns) == list(alone.table.columns) and len(together.table) > num_members
     keys = ["member", "step", "metric"]
     assert together.table[keys].equals(alone.table[keys])
     np.testing.assert_allclose(together.table.value, alone.table.value, rtol=1e-5, atol=1e-6)
@@ -63,13 +69,41 @@ def test_devices_share_the_members_and_exchange_nothing(spread):
     assert placed == {"chunk": 64, "devices": DEVICES}
 
 
-@pytest.mark.parametrize(("size", "num", "computed"), [(64, 8, 64), (20, 8, 24), (1, 8, 8), (7, 1, 7)])
-def test_chunks_are_multiples_of_the_devices(prepared, size, num, computed):
+@pytest.mark.slow
+def test_devices_share_the_batches_of_few_members(tmp_path):
+    said, workdir = on_devices(tmp_path / "spread", "few")
+    alone = study.prepare(spread_study.few(), ablate.loader("smoke"))
+    for _ in study.run(alone, tmp_path / "alone", chunk=1, threads=1):
+        pass
+    assert_same(results.load(workdir), results.load(tmp_path / "alone"), 2)
+    assert said["members"] == [1]
+    # Gradients of both players, the critic's twice, and what the loss and the layers ask of the others.
+    assert {operation for operation, *_ in said["exchanged"]} == {"all-reduce"}
+
+
+@pytest.mark.parametrize(
+    ("size", "num", "computed"), [(64, 8, 64), (20, 8, 24), (5, 8, 8), (4, 8, 4), (1, 8, 1), (7, 1, 7)]
+)
+def test_chunks_are_multiples_of_the_devices_unless_there_are_two_for_each_member(prepared, size, num, computed):
     cut = engine.cut(prepared.groups[0], size, num)
-    assert cut.size % num == 0 and cut.size <= computed
+    assert cut.size <= computed and (cut.size % num == 0 or 2 * cut.size <= num)
     assert sorted(index for chunk in cut.chunks for index in chunk.members) == list(range(64))
 
 
-@pytest.mark.parametrize(("members", "devices", "used"), [(64, 8, 8), (12, 8, 6), (7, 4, 1), (3, 8, 3), (5, 1, 1)])
-def test_as_many_devices_are_used_as_share_members_equally(members, devices, used):
-    assert len(parallel.member_devices(members, jax.devices()[:1] * devices)) == used
+@pytest.mark.parametrize(
+    ("members", "examples", "devices", "shape"),
+    [
+        (64, 16, 8, (1, 8)),
+        (12, 16, 8, (1, 6)),
+        (7, 16, 4, None),
+        (4, 16, 8, (2, 4)),
+        (3, 16, 8, (2, 3)),
+        (1, 16, 8, (8, 1)),
+        (1, 12, 8, (6, 1)),
+        (1, 7, 4, None),
+        (5, 16, 1, None),
+    ],
+)
+def test_devices_share_members_equally_or_the_batch_of_each(members, examples, devices, shape):
+    mesh = parallel.member_mesh(members, examples, jax.devices()[:1] * devices)
+    assert (mesh and mesh.devices.shape) == shape

@@ -41,12 +41,12 @@ def count(config: Any, dataset: data.Dataset | None = None, *, fused: bool = Tru
     Raises:
         ValueError: if the config does not hold together, or its data are not here.
     """
-    config = _for_tpu(config)
+    config = for_tpu(config)
     setup = training.from_config(config, dataset)
     batch_size = setup.batch_size
-    once, twice = (analysis(setup.step, *_shapes(setup, size), fused=fused) for size in (batch_size, 2 * batch_size))
+    once, twice = (analysis(setup.step, *shapes(setup, size), fused=fused) for size in (batch_size, 2 * batch_size))
     each = {name: (twice[name] - once[name]) / batch_size for name in once}
-    state, _ = _shapes(setup, batch_size)
+    state, _ = shapes(setup, batch_size)
     moves = {name: player.moves * _looks(config) for name, player in config.players.items()}
     return StepCost(
         batch_size=batch_size,
@@ -62,7 +62,8 @@ def count(config: Any, dataset: data.Dataset | None = None, *, fused: bool = Tru
     )
 
 
-def _for_tpu(config: Any) -> ConfigDict:
+def for_tpu(config: Any) -> ConfigDict:
+    """Give a config in which convolutions are XLA's own, as they are on a TPU."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.networks.convolution = "native"
@@ -74,7 +75,8 @@ def _looks(config: Any) -> int:
     return 2 if config.schedule.play == "extragradient" else 1
 
 
-def _shapes(setup: training.Setup, batch_size: int) -> tuple[training.TrainState, dict[str, Any]]:
+def shapes(setup: training.Setup, batch_size: int) -> tuple[training.TrainState, dict[str, Any]]:
+    """Give the shapes of a run's state, and of a batch of so many examples."""
     example = setup.dataset.train.arrays(1)
     batch = {name: jax.ShapeDtypeStruct((batch_size, *leaf.shape[1:]), leaf.dtype) for name, leaf in example.items()}
     return jax.eval_shape(setup.init, jax.random.key(0), batch, setup.hyper), batch

@@ -4,8 +4,8 @@ Each model of docs/scaling.md is compiled for eight devices, as `sharded` and as
 is only compiled: state and batch are shapes. What for is chosen by `--target`:
 
 - `cpu`: eight virtual devices of this machine.
-- `v5e`: a slice of eight chips. The compiler is that of TPUs, which needs no TPU: `pip install libtpu`, in the version
-  that `jax[tpu]` asks for.
+- `v5e`: a slice of eight chips. The compiler is that of TPUs, which needs no TPU: install libtpu in the version that
+  `jax[tpu]` asks for, and set `JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1`, so that no TPU is looked for.
 
 The two do not exchange the same: partitioner and what follows it differ. Counts are kept in
 benchmarks/results/collectives.csv; those of the other target stay as they are.
@@ -79,7 +79,7 @@ class Row(NamedTuple):
         kind: of the placement, one of `KINDS`.
         operation: as in `Exchange`.
         num_bytes: of the result of each.
-        count: how many of them there are in a step.
+        number: how many of them there are in a step.
         jax: version.
         libtpu: version; empty where it had no part.
     """
@@ -89,7 +89,7 @@ class Row(NamedTuple):
     kind: str
     operation: str
     num_bytes: int
-    count: int
+    number: int
     jax: str
     libtpu: str
 
@@ -185,10 +185,11 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 def read(path: Path) -> list[Row]:
     """Read what `write` wrote."""
     with path.open(newline="") as file:
-        return [
-            Row(**{**row, "num_bytes": int(row["num_bytes"]), "count": int(row["count"])})
-            for row in csv.DictReader(file)
-        ]
+        _, *lines = csv.reader(file)
+    return [
+        Row(config, target, kind, operation, int(num_bytes), int(number), *versions)
+        for config, target, kind, operation, num_bytes, number, *versions in lines
+    ]
 
 
 def select(rows: Iterable[Row], config: str, target: str, kind: str) -> list[Row]:

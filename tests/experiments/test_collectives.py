@@ -66,7 +66,7 @@ def test_every_model_is_counted_for_each_target_in_each_kind():
 def all_reduced(name, target, kind):
     rows = collectives.select(collectives.read(COUNTS), name, target, kind)
     assert {row.operation for row in rows} == {"all-reduce"}
-    return rows, sum(row.count * row.num_bytes for row in rows)
+    return rows, sum(row.number * row.num_bytes for row in rows)
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -78,7 +78,7 @@ def test_under_pmap_gradients_are_exchanged_once_and_activations_never(name, tar
     assert total == pytest.approx(cost.gradient_bytes, rel=0.01)
     if name != "dcgan_celeba64":
         # One for each player; where there are statistics, XLA joins fewer of them.
-        assert sum(row.count for row in rows) == cost.num_all_reduces
+        assert sum(row.number for row in rows) == cost.num_all_reduces
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -127,5 +127,5 @@ def test_the_counts_are_those_of_the_code(name, target, tmp_path):
     else:
         # Another compiler joins them differently.
         for kind in KINDS:
-            sums = [sum(row.count * row.num_bytes for row in rows if row.kind == kind) for rows in (kept, now)]
+            sums = [sum(row.number * row.num_bytes for row in rows if row.kind == kind) for rows in (kept, now)]
             assert sums[1] == pytest.approx(sums[0], rel=0.05), kind

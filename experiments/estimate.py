@@ -2,8 +2,9 @@
 
 Operations and bytes of one step are counted by XLA from shapes alone; nothing is trained. They are set against shares
 of the vendor's peaks: at best the exchange of gradients hides behind the rest, at worst it follows it.
-`experiments.roofline` has the formulas. What no count knows is left out: starting programs from the host and kernels on
-the chip, reading data, evaluation, checkpoints.
+`experiments.roofline` has the formulas. What is all-reduced are each player's gradients, once for each of its moves, as
+shapes tell; `experiments.collectives` reads from compiled programs what comes on top. What no count knows is left out:
+starting programs from the host and kernels on the chip, reading data, evaluation, checkpoints.
 """
 
 import math
@@ -203,7 +204,7 @@ def report(cost: StepCost, request: Request) -> str:
     lines = [
         f"one step: {si(cost.flops, 'FLOP')}, {si(cost.bytes_accessed, 'B')} moved, {cost.batch_size} examples",
         f"{si(cost.num_params)} parameters; state {si(cost.state_bytes, 'B')} of the {si(memory, 'B')} of a chip; "
-        f"gradients {si(cost.gradient_bytes, 'B')} in {cost.num_all_reduces} all-reduces",
+        f"gradients {si(cost.gradient_bytes, 'B')} in {cost.num_all_reduces} all-reduces, from shapes",
         _assumed(request, cost),
         "",
         f"{'':20}{'at best':^35}{'at worst':^35}",
@@ -240,7 +241,8 @@ def _assumed(request: Request, cost: StepCost) -> str:
     return (
         f"assumed: {best.flops_share:.0%} of the peak of arithmetic and {best.memory_share:.0%} of that of memory "
         f"at best, {worst.flops_share:.0%} and {worst.memory_share:.0%} at worst{known};\n"
-        "all-reduces hide behind the rest at best, and follow it along one axis at worst"
+        "all-reduces hide behind the rest at best, and follow it along one axis at worst; they carry each player's\n"
+        "gradients, once for each of its moves, and nothing else (docs/scaling.md has what compiled programs exchange)"
     )
 
 

@@ -36,6 +36,7 @@ docs: $(READY)  ## write the generated pages anew
 	$(BIN)/python -m genloss_jax.losses.catalog --markdown > docs/catalog.md
 	$(BIN)/python -m genloss_jax.ablation.stability --out=docs
 	$(BIN)/python -m experiments.choosing --have=$(STUDIES)
+	$(BIN)/python -m experiments.collectives
 	$(BIN)/python -m experiments.scaling
 
 mutation: $(READY)  ## flip and double every loss; none may survive its proof

@@ -2,8 +2,9 @@
 
 Operations and bytes of one step are counted by XLA from shapes alone; nothing is trained. They are set against shares
 of the vendor's peaks: at best the exchange of gradients hides behind the rest, at worst it follows it.
-`experiments.roofline` has the formulas. What no count knows is left out: starting programs from the host and kernels on
-the chip, reading data, evaluation, checkpoints.
+`experiments.roofline` has the formulas. What is all-reduced are each player's gradients, once for each of its moves, as
+shapes tell; `experiments.collectives` reads from compiled programs what comes on top. What no count knows is left out:
+starting programs from the host and kernels on the chip, reading data, evaluation, checkpoints.
 """
 
 import math
@@ -41,12 +42,12 @@ def count(config: Any, dataset: data.Dataset | None = None, *, fused: bool = Tru
     Raises:
         ValueError: if the config does not hold together, or its data are not here.
     """
-    config = _for_tpu(config)
+    config = for_tpu(config)
     setup = training.from_config(config, dataset)
     batch_size = setup.batch_size
-    once, twice = (analysis(setup.step, *_shapes(setup, size), fused=fused) for size in (batch_size, 2 * batch_size))
+    once, twice = (analysis(setup.step, *shapes(setup, size), fused=fused) for size in (batch_size, 2 * batch_size))
     each = {name: (twice[name] - once[name]) / batch_size for name in once}
-    state, _ = _shapes(setup, batch_size)
+    state, _ = shapes(setup, batch_size)
     moves = {name: player.moves * _looks(config) for name, player in config.players.items()}
     return StepCost(
         batch_size=batch_size,
@@ -62,7 +63,8 @@ def count(config: Any, dataset: data.Dataset | None = None, *, fused: bool = Tru
     )
 
 
-def _for_tpu(config: Any) -> ConfigDict:
+def for_tpu(config: Any) -> ConfigDict:
+    """Give a config in which convolutions are XLA's own, as they are on a TPU."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.networks.convolution = "native"
@@ -74,7 +76,8 @@ def _looks(config: Any) -> int:
     return 2 if config.schedule.play == "extragradient" else 1
 
 
-def _shapes(setup: training.Setup, batch_size: int) -> tuple[training.TrainState, dict[str, Any]]:
+def shapes(setup: training.Setup, batch_size: int) -> tuple[training.TrainState, dict[str, Any]]:
+    """Give the shapes of a run's state, and of a batch of so many examples."""
     example = setup.dataset.train.arrays(1)
     batch = {name: jax.ShapeDtypeStruct((batch_size, *leaf.shape[1:]), leaf.dtype) for name, leaf in example.items()}
     return jax.eval_shape(setup.init, jax.random.key(0), batch, setup.hyper), batch
@@ -201,7 +204,7 @@ def report(cost: StepCost, request: Request) -> str:
     lines = [
         f"one step: {si(cost.flops, 'FLOP')}, {si(cost.bytes_accessed, 'B')} moved, {cost.batch_size} examples",
         f"{si(cost.num_params)} parameters; state {si(cost.state_bytes, 'B')} of the {si(memory, 'B')} of a chip; "
-        f"gradients {si(cost.gradient_bytes, 'B')} in {cost.num_all_reduces} all-reduces",
+        f"gradients {si(cost.gradient_bytes, 'B')} in {cost.num_all_reduces} all-reduces, from shapes",
         _assumed(request, cost),
         "",
         f"{'':20}{'at best':^35}{'at worst':^35}",
@@ -238,7 +241,8 @@ def _assumed(request: Request, cost: StepCost) -> str:
     return (
         f"assumed: {best.flops_share:.0%} of the peak of arithmetic and {best.memory_share:.0%} of that of memory "
         f"at best, {worst.flops_share:.0%} and {worst.memory_share:.0%} at worst{known};\n"
-        "all-reduces hide behind the rest at best, and follow it along one axis at worst"
+        "all-reduces hide behind the rest at best, and follow it along one axis at worst; they carry each player's\n"
+        "gradients, once for each of its moves, and nothing else (docs/scaling.md has what compiled programs exchange)"
     )
 
 

@@ -30,8 +30,9 @@ class StepCost(NamedTuple):
         max_chips: examples of one move of one player: more chips cannot share it.
         num_params: of all players.
         state_bytes: of parameters, optimisers, averages and all else that a run keeps.
-        gradient_bytes: summed over all moves of all players: what is all-reduced in a step.
-        num_all_reduces: one for each move of each player.
+        gradient_bytes: what is all-reduced in a step. From shapes it is the gradients, summed over all moves of all
+            players; from a compiled program it is all that the program sums (`exchanging`).
+        num_all_reduces: from shapes, one for each move of each player.
         flops_fixed: floating-point operations that every chip does.
         flops_per_example: and those for each example.
         bytes_fixed: bytes between a chip and its memory that every chip moves.
@@ -247,6 +248,16 @@ def per_chip(cost: StepCost, examples: int, chips: int) -> StepCost:
     """Give the cost of a step with so many examples on each chip: another run than with one batch shared by all."""
     moves = cost.batch_size // cost.max_chips
     return cost._replace(batch_size=examples * chips * moves, max_chips=examples * chips)
+
+
+def exchanging(cost: StepCost, sizes: Sequence[float]) -> StepCost:
+    """Give the cost of a step with the all-reduces of its compiled program instead of those that shapes ask for.
+
+    Args:
+        cost: of the step.
+        sizes: bytes of each of them.
+    """
+    return cost._replace(gradient_bytes=sum(sizes), num_all_reduces=len(sizes))
 
 
 def hiding_examples(cost: StepCost, topology: Topology, assumptions: Assumptions) -> float:

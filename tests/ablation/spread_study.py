@@ -10,9 +10,8 @@ import sys
 import jax
 
 from configs.ablations import base
-from experiments import ablate
+from experiments import ablate, collectives
 from genloss_jax.ablation import engine, study
-from tests.training.spread_runs import exchanged
 
 AXES = {
     "loss": ("relativistic_paired_hinge", "relativistic_average"),
@@ -55,7 +54,8 @@ def main(workdir, which="all"):
     streams = engine.Streams(group, parts.chunks[0])
     text = program._steps.lower(states, watch, streams.read(2), streams.which).compile().as_text()
     shares = {leaf.sharding.shard_shape(leaf.shape)[0] for leaf in jax.tree.leaves(states.params)}
-    print(json.dumps({"devices": jax.device_count(), "exchanged": exchanged(text), "members": sorted(shares)}))
+    found = collectives.exchanged(text)
+    print(json.dumps({"devices": jax.device_count(), "exchanged": found, "members": sorted(shares)}))
 
 
 if __name__ == "__main__":

@@ -151,3 +151,10 @@ def test_at_least_the_state_and_the_gradients_are_read_and_written():
 @pytest.mark.parametrize("name", ["v5e-1", "v5e-16", "v5e-64"])
 def test_the_best_case_is_better_than_the_worst(name):
     assert predict(name, BEST).step_seconds < predict(name, WORST).step_seconds
+
+
+def test_all_reduces_of_a_program_take_the_place_of_those_of_shapes():
+    found = roofline.exchanging(COST, [60e6, 90e6, 50e6])
+    # Twice the bytes, and three of them instead of two.
+    assert predict("v5e-4", cost=found).bytes_seconds == pytest.approx(2 * predict("v5e-4").bytes_seconds)
+    assert predict("v5e-4", cost=found).hops_seconds == pytest.approx(1.5 * predict("v5e-4").hops_seconds)

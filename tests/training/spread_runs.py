@@ -8,7 +8,6 @@ in each kind, and prints one line of JSON for each: by how much parameters, aux 
 
 import importlib
 import json
-import re
 import sys
 
 import jax
@@ -16,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import collectives, estimate
 from genloss_jax import training
 from genloss_jax.losses import contrastive
 from genloss_jax.objectives import Objective, Variables, mean, parts
-from genloss_jax.training import loop, make_step, parallel, processes
-from genloss_jax.training.finite import Watch
+from genloss_jax.training import make_step, parallel, processes
 
 STEPS, BATCH = 10, 16
 KINDS = ("sharded", "sharded_state", "pmap")
@@ -183,39 +182,16 @@ def compare(names, kinds):
                 print(json.dumps(row), flush=True)
 
 
-_BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "pred": 1, "f64": 8, "s64": 8, "u8": 1}
-_COLLECTIVE = re.compile(r"= (.+?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(")
-
-
-def exchanged(text):
-    """Read from a compiled program what it exchanges: `[(operation, bytes of its result), ...]`."""
-    found = []
-    for line in text.splitlines():
-        match = _COLLECTIVE.search(line)
-        if match:
-            shapes = re.findall(r"(\w+)\[([\d,]*)\]", match[1])
-            size = sum(_BYTES[kind] * int(np.prod([int(n) for n in dims.split(",") if n])) for kind, dims in shapes)
-            found.append((match[2], size))
-    return found
-
-
-def compiled(setup, placement):
-    """Compile one step, and give its text and its state."""
-    state = placement.put(setup.state(0))
-    dispatch = loop._Dispatch(setup.step, 1, False, placement, state)
-    batches = placement.batches(setup.stream(0).read(1))
-    return dispatch._program.lower(state, Watch.start(0), batches).compile().as_text(), state
-
-
 def exchanges(cases):
     """Print what the devices exchange in one step of each case and kind, and how large the players are."""
     for case, fields in cases:
         setup = training.from_config(config_of(case, **fields))
+        state, _ = estimate.shapes(setup, setup.batch_size)
+        sizes = {player: estimate.num_bytes(own) for player, own in state.params.items()}
         kinds = placements(moves_of(case))
         for kind in ("sharded", "pmap"):
-            text, state = compiled(setup, kinds[kind])
-            sizes = {player: sum(leaf.nbytes for leaf in jax.tree.leaves(own)) for player, own in state.params.items()}
-            row = {"loss": fields["loss"], "kind": kind, "players": sizes, "exchanged": exchanged(text)}
+            found = collectives.exchanged(collectives.compiled(setup, kinds[kind]))
+            row = {"loss": fields["loss"], "kind": kind, "players": sizes, "exchanged": found}
             print(json.dumps(row), flush=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from experiments import command
+from experiments import command, remote
 from genloss_jax import training
 from genloss_jax._names import unknown
 from genloss_jax.ablation import grid, report, results, statistics, study
@@ -90,6 +90,7 @@ def main(values: flags.FlagValues) -> None:
     if values.config is None:
         raise ValueError("--config is missing; try --config=configs/ablations/ring.py")
     workdir = "" if values.dry_run else command.workdir(values)
+    remote.refuse(workdir)
     run(values.config, workdir, chunk=values.chunk, threads=values.threads, dry_run=values.dry_run)
 
 

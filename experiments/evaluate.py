@@ -11,7 +11,7 @@ def run(workdir: str | Path, checkpoint: str = "last") -> dict[str, float]:
     """Measure a checkpoint, print the values beside those of real data, and return them.
 
     Args:
-        workdir: directory that `experiments.train` wrote.
+        workdir: directory or `gs://bucket/path` that `experiments.train` wrote.
         checkpoint: "last", "best", or the number of a step.
     """
     found = saved.load(workdir, checkpoint)
@@ -23,7 +23,7 @@ def run(workdir: str | Path, checkpoint: str = "last") -> dict[str, float]:
 
 def define_flags() -> None:
     """Define what the command line takes."""
-    flags.DEFINE_string("workdir", None, "The run to measure.")
+    flags.DEFINE_string("workdir", None, "The run to measure: a directory, or gs://bucket/path.")
     flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
 
 

@@ -16,7 +16,7 @@ def run(workdir: str | Path, out: str | Path, *, num: int = 64, seed: int = 0, c
     """Draw samples, write them, and return them.
 
     Args:
-        workdir: directory that `experiments.train` wrote.
+        workdir: directory or `gs://bucket/path` that `experiments.train` wrote.
         out: file to write, .png or .npy.
         num: how many.
         seed: of the latents.
@@ -38,7 +38,7 @@ def run(workdir: str | Path, out: str | Path, *, num: int = 64, seed: int = 0, c
 
 def define_flags() -> None:
     """Define what the command line takes."""
-    flags.DEFINE_string("workdir", None, "The run to sample from.")
+    flags.DEFINE_string("workdir", None, "The run to sample from: a directory, or gs://bucket/path.")
     flags.DEFINE_string("checkpoint", "last", "last, best, or the number of a step.")
     flags.DEFINE_integer("num", 64, "How many samples.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the latents.", lower_bound=0)

@@ -1,12 +1,14 @@
-"""A run on disk, ready to be looked at."""
+"""A run on disk or in a bucket, ready to be looked at."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
+from experiments import remote
 from genloss_jax import metrics, training
 
 
@@ -20,10 +22,10 @@ class Saved(NamedTuple):
     state: training.TrainState
 
 
-def checkpoints_of(workdir: Path, config: Any, evaluator: metrics.Evaluator) -> training.Checkpoints:
+def checkpoints_of(workdir: str | Path, config: Any, evaluator: metrics.Evaluator) -> training.Checkpoints:
     """Open the checkpoints of a run, ranked by the evaluator's primary metric."""
     return training.Checkpoints(
-        workdir / "checkpoints",
+        os.path.join(workdir, remote.CHECKPOINTS),
         keep_last=config.training.keep_last,
         keep_best=config.training.keep_best,
         metric=evaluator.primary,
@@ -35,17 +37,17 @@ def load(workdir: str | Path, checkpoint: str = "last") -> Saved:
     """Open the run of a workdir.
 
     Args:
-        workdir: directory that `experiments.train` wrote.
+        workdir: directory or `gs://bucket/path` that `experiments.train` wrote.
         checkpoint: "last", "best" by the evaluator's primary metric, or the number of a step.
 
     Raises:
         ValueError: if there is no run, or no such checkpoint.
     """
-    workdir = Path(workdir)
-    path = workdir / "config.json"
-    if not path.is_file():
-        raise ValueError(f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it")
-    config = ConfigDict(json.loads(path.read_text())).lock()
+    with remote.records_of(workdir, writes=False) as kept:
+        path = kept.local / "config.json"
+        if not path.is_file():
+            raise ValueError(f"workdir {str(workdir)!r} holds no run: there is no {path.name} in it")
+        config = ConfigDict(json.loads(path.read_text())).lock()
     setup = training.from_config(config)
     evaluator = training.evaluator(setup, config)
     template = jax.eval_shape(lambda: setup.state(config.seed))

@@ -1,13 +1,15 @@
 """Train what a config describes: `python -m experiments.train --config=configs/gan_digits.py --workdir=runs/digits`.
 
 A run can be killed at any moment; the same command goes on from its last checkpoint, bit for bit. The workdir holds
-config.json, versions.json, metrics.jsonl, timing.jsonl, TensorBoard events, checkpoints, pictures/ and samples.png.
+config.json, versions.json, metrics.jsonl, timing.jsonl, TensorBoard events, checkpoints, pictures/ and samples.png;
+it is a directory, or `gs://bucket/path` (experiments/cloud/README.md).
 
 The same command on every host of a TPU slice or a cluster trains one run on all of them (docs/parallel.md).
 """
 
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import command, examine, saved
+from experiments import command, examine, remote, saved
 from genloss_jax import training
 from genloss_jax.training import pictures, processes, records
 
 METRICS_FILE = "metrics.jsonl"
+SAMPLES_FILE = "samples.png"
 EVALUATION = "evaluation/"
 
 
@@ -30,7 +33,7 @@ def run(config: Any, workdir: str | Path) -> dict[str, float]:
 
     Args:
         config: see `configs/base.py`.
-        workdir: directory of the run.
+        workdir: directory of the run, or `gs://bucket/path`.
 
     Returns:
         The metrics of the final state.
@@ -40,23 +43,26 @@ def run(config: Any, workdir: str | Path) -> dict[str, float]:
         NonFiniteError: if a loss or a gradient is not finite and the config says to stop.
         SystemExit: with 143 or 130 if the run was asked to stop by SIGTERM or SIGINT; it can be gone on with.
     """
-    workdir = Path(workdir)
+    first = processes.is_first()
     setup = training.from_config(config)
     evaluator = training.evaluator(setup, config)
-    records.describe(workdir, config, growing=_growing(config), write=processes.is_first())
-    look = examine.examiner(setup, evaluator, config)
-    with training.Preemption() as preemption:
-        state, exit_code = _train(config, workdir, setup, evaluator, look, preemption)
-    if exit_code:
-        sys.exit(exit_code)
-    values, picture = look(setup.placement.gather(state))
-    if processes.is_first():
-        pictures.save_png(workdir / "samples.png", picture)
-        _report(evaluator, values, workdir)
+    with remote.records_of(workdir, writes=first) as kept:
+        records.describe(kept.local, config, growing=_growing(config), write=first, known_as=str(workdir))
+        kept.push()
+        look = examine.examiner(setup, evaluator, config)
+        with training.Preemption() as preemption:
+            state, exit_code = _train(config, workdir, kept, setup, evaluator, look, preemption)
+        if exit_code:
+            sys.exit(exit_code)
+        values, picture = look(setup.placement.gather(state))
+        if first:
+            pictures.save_png(kept.local / SAMPLES_FILE, picture)
+            _report(evaluator, values, kept.local)
+            print(f"samples: {os.path.join(workdir, SAMPLES_FILE)}")
     return values
 
 
-def _train(config, workdir, setup, evaluator, look, preemption) -> tuple[training.TrainState, int]:
+def _train(config, workdir, kept, setup, evaluator, look, preemption) -> tuple[training.TrainState, int]:
     settings = config.training
     state = setup.state(config.seed)
     with (
@@ -69,7 +75,7 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> tuple[trainin
         if restored is not None:
             step, state, position = restored.step, restored.state, restored.position
             progress.note(f"going on from step {step} of {workdir}")
-        writer, timing = _writers(workdir, step) if processes.is_first() else (records.Null(), records.Null())
+        writer, timing = _writers(kept.local, step) if processes.is_first() else (records.Null(), records.Null())
         everything = records.Many(writer, timing)
         records_open.callback(everything.close)
         events = training.run(
@@ -104,7 +110,11 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> tuple[trainin
                 writer.scalars(event.step, scalars)
                 timing.scalars(event.step, {"seconds": event.seconds, "steps_per_second": event.steps_per_second})
             exit_code = processes.largest(preemption.exit_code)
-            if "checkpoint" in event.due or exit_code:
+            saving = "checkpoint" in event.due or exit_code
+            if saving or "evaluate" in event.due:
+                # Before the checkpoint: what goes on from it finds every line up to it.
+                kept.push()
+            if saving:
                 checkpoints.save(event.step, state, event.position, values)
             if exit_code:
                 progress.note(f"asked to stop: saved step {event.step}; the same command goes on from there")
@@ -112,12 +122,12 @@ def _train(config, workdir, setup, evaluator, look, preemption) -> tuple[trainin
     return state, exit_code
 
 
-def _writers(workdir, step) -> tuple[records.Writer, records.Writer]:
-    board = records.TensorBoard(workdir / "tensorboard", step)
-    lines = records.JsonLines(workdir / METRICS_FILE, step)
+def _writers(folder, step) -> tuple[records.Writer, records.Writer]:
+    board = records.TensorBoard(folder / "tensorboard", step)
+    lines = records.JsonLines(folder / METRICS_FILE, step)
     # Times are kept apart: two runs that do the same write the same metrics, byte for byte.
-    timing = records.JsonLines(workdir / "timing.jsonl", step)
-    return records.Many(lines, records.Images(workdir / "pictures", step), board), timing
+    timing = records.JsonLines(folder / "timing.jsonl", step)
+    return records.Many(lines, records.Images(folder / "pictures", step), board), timing
 
 
 def _growing(config) -> tuple[str, ...]:
@@ -126,15 +136,14 @@ def _growing(config) -> tuple[str, ...]:
     return () if annealed else ("total_steps",)
 
 
-def _report(evaluator, values, workdir) -> None:
+def _report(evaluator, values, folder) -> None:
     print(examine.report(values, evaluator))
     if evaluator.extractor:
         print(f"features: {evaluator.extractor}; {evaluator.num_samples} samples on each side")
-    first = _first_evaluation(workdir / METRICS_FILE)
+    first = _first_evaluation(folder / METRICS_FILE)
     name = evaluator.primary
     if first and first["step"] and f"{EVALUATION}{name}" in first:
         print(f"{name} at step {first['step']}: {first[f'{EVALUATION}{name}']:.4g}, now: {values[name]:.4g}")
-    print(f"samples: {workdir / 'samples.png'}")
 
 
 def _first_evaluation(path: Path) -> dict[str, float] | None:
@@ -150,7 +159,9 @@ def define_flags() -> None:
         "What to train: a file such as configs/gan_digits.py (append :smoke for two quick steps). "
         "Its fields are flags too: --config.loss=hinge --config.penalty.weight=10",
     )
-    flags.DEFINE_string("workdir", None, "Where the run lives. An existing run is gone on with.")
+    flags.DEFINE_string(
+        "workdir", None, "Where the run lives: a directory, or gs://bucket/path. An existing run is gone on with."
+    )
 
 
 def main(values: flags.FlagValues) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from experiments import remote
 from genloss_jax._names import hint
 
 MODULES = ("train", "ablate")
@@ -71,13 +72,16 @@ class Job(NamedTuple):
             The program and its arguments.
 
         Raises:
-            ValueError: if config or workdir is missing, there is no such config, or `args` holds more than flags.
+            ValueError: if config or workdir is missing, there is no such config, the workdir of a study is the address
+                of a bucket, or `args` holds more than flags.
         """
         need(config=(self.config, "configs/gan_digits.py"), workdir=(self.workdir, "gs://my-bucket/runs/digits"))
         path = self.config.split(":")[0]
         if not Path(path).is_file():
             found = [str(each) for each in Path("configs").glob("**/*.py")]
             raise ValueError(f"--config: there is no file {path!r}{hint(path, found)}")
+        if self.module == "ablate":
+            remote.refuse(self.workdir)
         more = shlex.split(self.args)
         for word in more:
             if not word.startswith("--"):
@@ -120,19 +124,28 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_bucket(workdir: str) -> str:
-    """Check that a workdir lies in a bucket, which all machines reach and which outlives them.
+def check_reachable(job: Job) -> None:
+    """Check that every machine reaches a workdir, and that it outlives them.
+
+    A run of `train` lives in a bucket, a study in a folder where one is mounted.
 
     Raises:
         ValueError: if it does not.
     """
-    need(workdir=(workdir, "gs://my-bucket/runs/digits"))
-    if not re.fullmatch(r"gs://[a-z0-9][-_.a-z0-9]+/.+", workdir):
+    if job.module == "ablate":
+        need(workdir=(job.workdir, "/bucket/runs/ring"))
+        if not job.workdir.startswith("/"):
+            raise ValueError(
+                "--workdir of a study must be a folder where every machine has a bucket mounted, such as "
+                f"/bucket/runs/ring; got {job.workdir!r}"
+            )
+        return
+    need(workdir=(job.workdir, "gs://my-bucket/runs/digits"))
+    if not re.fullmatch(r"gs://[a-z0-9][-_.a-z0-9]+/.+", job.workdir):
         raise ValueError(
             "--workdir must lie in a bucket, gs://bucket/path, which every machine reaches and which outlives them; "
-            f"got {workdir!r}"
+            f"got {job.workdir!r}"
         )
-    return workdir
 
 
 def _lines(step: Command | File) -> str:
@@ -185,7 +198,10 @@ def define_flags(actions: Mapping[str, str]) -> None:
     flags.DEFINE_enum("module", "train", MODULES, "What to run: experiments.train or experiments.ablate.")
     flags.DEFINE_string("config", "", "Its config: a file such as configs/gan_digits.py.")
     flags.DEFINE_string(
-        "workdir", "", "Where the run lives: gs://bucket/path in a cloud, a shared folder under SLURM. Goes on with it."
+        "workdir",
+        "",
+        "Where the run lives: gs://bucket/path in a cloud, the folder where a bucket is mounted for ablate, a shared "
+        "folder under SLURM. Goes on with it.",
     )
     flags.DEFINE_string("args", "", "More flags of it, in one string: --args='--config.seed=1 --config.loss=hinge'")
 

@@ -20,4 +20,8 @@ if [ "$1" != cpu ]; then
   version="$(.venv/bin/python -c 'from importlib.metadata import version; print(version("jax"))')"
   uv pip install --quiet --python .venv/bin/python "jax[$1]==$version"
 fi
+if [ "$1" = tpu ]; then
+  # Runs on TPUs live in a bucket.
+  uv pip install --quiet --python .venv/bin/python gcsfs
+fi
 echo "$(hostname): ready"

@@ -104,7 +104,7 @@ def task_of(machines: Machines, job: plans.Job) -> str:
     """
     plans.need(zone=(machines.zone, "us-west4-a"))
     topology = topologies.parse(machines.topology)
-    plans.check_bucket(job.workdir)
+    plans.check_reachable(job)
     region = machines.zone.rpartition("-")[0]
     run = shlex.join(job.words(".venv/bin/python"))
     # A JSON string is a YAML string. What follows a bar is taken line by line.

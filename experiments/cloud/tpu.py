@@ -139,7 +139,7 @@ def _setup(machines: Slice) -> plans.Plan:
 
 
 def _start(machines: Slice, job: plans.Job) -> plans.Command:
-    plans.check_bucket(job.workdir)
+    plans.check_reachable(job)
     run = shlex.join(job.words(_PYTHON))
     return _ssh(machines, f"cd {_THERE} && bash experiments/cloud/start.sh {run}", "start the run on every machine")
 

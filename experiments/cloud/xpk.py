@@ -113,7 +113,7 @@ def _build(cluster: Cluster) -> plans.Plan:
 
 def _run(cluster: Cluster, name: str, job: plans.Job) -> plans.Command:
     topology = topologies.parse(cluster.topology)
-    plans.check_bucket(job.workdir)
+    plans.check_reachable(job)
     words = (
         f"--workload={name}",
         f"--docker-image={_image(cluster)}",

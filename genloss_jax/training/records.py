@@ -179,7 +179,14 @@ class WorkdirError(ValueError):
     """A working directory belongs to another run."""
 
 
-def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total_steps",), write: bool = True) -> None:
+def describe(
+    workdir: PathLike,
+    config: Any,
+    *,
+    growing: Sequence[str] = ("total_steps",),
+    write: bool = True,
+    known_as: str = "",
+) -> None:
     """Write down what a run is: `config.json` and `versions.json`.
 
     A directory keeps the run that began in it. Only its budget may change: fields called as in `growing` may grow, and
@@ -190,6 +197,7 @@ def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total
         config: a `ConfigDict`, or a mapping of what JSON can hold.
         growing: last parts of the names of fields that may grow.
         write: whether to write, or only to compare: of several processes one writes.
+        known_as: what errors call the directory, where it stands for another place; empty for its path.
 
     Raises:
         WorkdirError: if the directory holds a run with another config.
@@ -207,7 +215,7 @@ def describe(workdir: PathLike, config: Any, *, growing: Sequence[str] = ("total
             if len(listed) > _MOST_LISTED:
                 listed[_MOST_LISTED:] = [f"and {len(listed) - _MOST_LISTED} more"]
             raise WorkdirError(
-                f"workdir {directory} holds a run with another config ({', '.join(listed)}); "
+                f"workdir {known_as or directory} holds a run with another config ({', '.join(listed)}); "
                 "give another workdir, or the same config to go on with that run"
             )
     if not write:

@@ -110,6 +110,15 @@ def test_xpk_makes_a_cluster_builds_an_image_and_queues_a_job(capsys):
     assert shlex.split(there.removeprefix("--command=")) == ["python", *RUN]
 
 
+def test_a_study_is_queued_with_the_folder_where_a_bucket_is_mounted(capsys):
+    study = JOB._replace(module="ablate", workdir="/bucket/runs/ring")
+    (words,) = printed(xpk.plan(["run"], CLUSTER, "ring", study), capsys)
+    there = next(word for word in words if word.startswith("--command=")).removeprefix("--command=")
+    assert shlex.split(there)[1:] == [
+        "-m", "experiments.ablate", RUN[2], "--workdir=/bucket/runs/ring", *RUN[4:]
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changed", "kind"), [({"spot": True}, "--spot"), ({"reservation": "mine"}, "--reservation=mine")]
 )
@@ -236,12 +245,21 @@ MISTAKES = {
         lambda: xpk.plan(["create"], CLUSTER._replace(spot=True, reservation="mine"), "digits", JOB),
         "--spot and --reservation exclude each other",
     ),
+    "xpk study": (
+        lambda: xpk.plan(["run"], CLUSTER, "digits", JOB._replace(module="ablate")),
+        "where every machine has a bucket mounted, such as /bucket/runs/ring; got 'gs://my-bucket/runs/digits'",
+    ),
+    "xpk study without a workdir": (
+        lambda: xpk.plan(["run"], CLUSTER, "digits", JOB._replace(module="ablate", workdir="")),
+        "--workdir is missing; try --workdir=/bucket/runs/ring",
+    ),
     "sky zone": (lambda: sky.plan(["run"], MACHINES._replace(zone=""), JOB), "--zone is missing"),
     "sky topology": (lambda: sky.plan(["run"], MACHINES._replace(topology=""), JOB), "--topology is missing"),
     "sky bucket": (lambda: sky.plan(["run"], MACHINES, JOB._replace(workdir="runs/x")), "must lie in a bucket"),
     "slurm nodes": (lambda: slurm.plan(["run"], NODES._replace(nodes=0), JOB), "--nodes must be at least 1, got 0"),
     "slurm time": (lambda: slurm.plan(["run"], NODES._replace(time_limit="8h"), JOB), "--time_limit must look like"),
     "slurm workdir": (lambda: slurm.plan(["run"], NODES, JOB._replace(workdir="")), "--workdir is missing"),
+    "slurm study": (lambda: slurm.plan(["run"], NODES, JOB._replace(module="ablate")), "a study needs a folder"),
     "slurm config": (lambda: slurm.plan(["run"], NODES, JOB._replace(config="")), "--config is missing"),
 }
 

@@ -72,8 +72,10 @@ def test_waiting_ends_when_the_slice_is_there_or_will_not_come(last, code, there
     assert asked.read_text().splitlines() == 3 * [f"{words} --format=value(state.state)"]
 
 
-@pytest.mark.parametrize(("kind", "extra"), [("tpu", True), ("cpu", False)])
-def test_setup_installs_the_locked_requirements_and_jax_of_the_same_version_for_the_accelerator(kind, extra, there):
+@pytest.mark.parametrize(
+    ("kind", "extra"), [("tpu", ["jax[tpu]==1.2.3", "gcsfs"]), ("cuda13", ["jax[cuda13]==1.2.3"]), ("cpu", [])]
+)
+def test_setup_installs_the_locked_requirements_and_what_the_accelerator_needs_beside_them(kind, extra, there):
     asked = there / "asked"
     python = "#!/bin/sh\necho 1.2.3\n"
     stand_in(
@@ -84,12 +86,11 @@ def test_setup_installs_the_locked_requirements_and_jax_of_the_same_version_for_
     path = f"{there / 'bin'}:{os.environ['PATH']}"
     result = run(there, "setup.sh", kind, PATH=path, HOME=str(there))
     assert result.returncode == 0, result.stderr
-    venv, lock, ours, *accelerator = asked.read_text().splitlines()
+    venv, lock, ours, *more = asked.read_text().splitlines()
     assert "--python 3.12" in venv
     assert "--requirement requirements.lock" in lock
     assert "--no-deps --editable ." in ours
-    assert bool(accelerator) == extra
-    assert not extra or accelerator[0].endswith("jax[tpu]==1.2.3")
+    assert [line.rpartition(" ")[2] for line in more] == extra
 
 
 @pytest.mark.parametrize("kind", [(), ("gpu",)])

@@ -69,6 +69,16 @@ def largest(number: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.asarray(number, np.int32))))
 
 
+def wait(name: str) -> None:
+    """Wait until all processes have come here.
+
+    Args:
+        name: of the place; all must give the same.
+    """
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
 def totals(values: Any) -> Any:
     """Add up arrays of uint32 over the processes, modulo 2^32; all must ask."""
     if jax.process_count() == 1:

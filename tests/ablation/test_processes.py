@@ -23,26 +23,31 @@ WRITTEN = ("table.csv", "members.csv", "samples.npz")
 SECONDS = 400  # for all processes to end, on a machine that has other work
 
 
-def start(workdir, num):
-    """Start a study in some processes."""
+def free_port():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def python(*args):
+    """Start a process."""
+    return subprocess.Popen(
+        [sys.executable, *args],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def start(workdir, num):
+    """Start a study in some processes."""
     command = [
-        *(sys.executable, "-m", "experiments.ablate", "--config=tests/ablation/shared_study.py", "--chunk=2"),
-        *(f"--workdir={workdir}", f"--num_processes={num}", f"--coordinator=localhost:{port}", "--process_timeout=20"),
+        *("-m", "experiments.ablate", "--config=tests/ablation/shared_study.py", "--chunk=2", f"--workdir={workdir}"),
+        *(f"--num_processes={num}", f"--coordinator=localhost:{free_port()}", "--process_timeout=20"),
     ]
-    return [
-        subprocess.Popen(
-            [*command, f"--process_id={index}"],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(num)
-    ]
+    return [python(*command, f"--process_id={index}") for index in range(num)]
 
 
 def finish(processes):
@@ -89,6 +94,17 @@ def test_a_study_killed_in_two_processes_goes_on_in_any_number(alone, tmp_path, 
     finish(start(tmp_path, num))
     assert {name: (tmp_path / name).read_bytes() for name in WRITTEN} == alone
     assert not list(tmp_path.glob("chunks/checkpoints/*"))
+
+
+@pytest.mark.slow
+def test_processes_wait_longer_than_they_may_take_to_connect():
+    script = (
+        "import sys, time; from genloss_jax.training import processes as p; index = int(sys.argv[1]); "
+        "p.join(coordinator=sys.argv[2], num=2, index=index, timeout_seconds=20); "
+        "time.sleep(0 if index else 35); p.wait('here')"
+    )
+    address = f"localhost:{free_port()}"
+    finish([python("-c", script, str(index), address) for index in range(2)])
 
 
 def chunks(name, num):

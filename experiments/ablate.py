@@ -2,6 +2,8 @@
 
 Prints the plan, trains group by group, and ends with the verdict, a table and a report that opens offline. A study can
 be killed at any moment; the same command goes on with it and gives the same table.
+
+The same command on every host of a TPU slice or a cluster shares the study among them (docs/parallel.md).
 """
 
 import importlib
@@ -17,6 +19,7 @@ from experiments import command, remote
 from genloss_jax import training
 from genloss_jax._names import unknown
 from genloss_jax.ablation import grid, report, results, statistics, study
+from genloss_jax.training import processes
 
 CONFIGS = Path("configs")
 
@@ -26,11 +29,13 @@ def run(
 ) -> results.Results | None:
     """Train a study to the end, from where it was interrupted if it was.
 
+    Of several processes (`training.processes`) all must call it, with a workdir that all of them see; the first speaks.
+
     Args:
         settings: see `configs/ablations/base.py`.
         workdir: directory of the study.
         chunk: members trained at once; 0 chooses by a measurement.
-        threads: chunks trained side by side; 0 for as many as a CPU has cores.
+        threads: chunks that each process trains side by side; 0 for as many as a CPU has cores.
         dry_run: print the plan and stop.
 
     Returns:
@@ -40,12 +45,14 @@ def run(
         ValueError: if the study does not hold together, or the workdir belongs to another one.
     """
     prepared = study.prepare(settings, loader(settings.variant), chunk=chunk)
-    print(study.describe(prepared), flush=True)
+    first = processes.is_first()
+    if first:
+        print(study.describe(prepared), flush=True)
     if dry_run:
         return None
     done = trained = 0
     began = time.perf_counter()
-    with training.Progress(prepared.member_steps, unit="member-step") as progress:
+    with training.Progress(prepared.member_steps, unit="member-step", quiet=not first) as progress:
         for stop in study.run(prepared, workdir, chunk=chunk, threads=threads):
             done += stop.advanced
             trained += stop.advanced if stop.seconds else 0
@@ -53,9 +60,12 @@ def run(
             rate = trained / (time.perf_counter() - began)
             progress.show(done, rate, f"{stop.chunk.name} step {stop.step}{failed}")
     found = results.load(workdir)
-    pages = report.write(found, Path(workdir) / "report")
-    print(statistics.verdict_of(found).sentence)
-    print(f"report: {pages.html}")
+    if first:
+        pages = report.write(found, Path(workdir) / "report")
+        print(statistics.verdict_of(found).sentence)
+        print(f"report: {pages.html}")
+    # Those that end early give the others no more than --process_timeout.
+    processes.wait("the report")
     return found
 
 
@@ -79,9 +89,13 @@ def define_flags() -> None:
         "The study: a file such as configs/ablations/ring.py (append :smoke for a quick look). Its fields are flags "
         "too: --config.overrides.training.total_steps=1000",
     )
-    flags.DEFINE_string("workdir", None, "Where the study lives. An existing one is gone on with.")
+    flags.DEFINE_string(
+        "workdir", None, "Where the study lives; several processes must all see it. An existing one is gone on with."
+    )
     flags.DEFINE_integer("chunk", 0, "Members trained at once; 0 measures several sizes and takes the fastest.", 0)
-    flags.DEFINE_integer("threads", 0, "Chunks trained side by side; 0 for as many as a CPU has cores.", 0)
+    flags.DEFINE_integer(
+        "threads", 0, "Chunks that a process trains side by side; 0 for as many as a CPU has cores.", 0
+    )
     flags.DEFINE_bool("dry_run", False, "Print the plan, and stop.")
 
 
@@ -95,4 +109,4 @@ def main(values: flags.FlagValues) -> None:
 
 
 if __name__ == "__main__":
-    command.start(main, define_flags)
+    command.start(main, define_flags, several_processes=True)

@@ -2,7 +2,8 @@
 
 Members go in chunks, because many at once fall out of the cache. A chunk is a run of its own: it is recorded,
 checkpointed and resumed as one, and what it records does not depend on where it was interrupted. Several devices share
-the members of a chunk; and where there are more devices than members, the batch of a member.
+the members of a chunk; and where there are more devices than members, the batch of a member. Of several processes one
+trains it.
 """
 
 import json
@@ -28,8 +29,6 @@ from genloss_jax.training import TrainState, parallel, records
 from genloss_jax.training.finite import Watch, broken_members
 from genloss_jax.training.loop import lengths, next_stop
 
-# Orbax numbers what it saves for the process as a whole: two saves at once wait for each other's files.
-_SAVING = threading.Lock()
 _TRAINED = ("params", "opt_state", "aux", "ema")
 
 
@@ -308,7 +307,7 @@ def train(
     states, watch = program.start(chunk)
     faults: dict[int, tuple[int, str]] = {}
     kept = directory / "checkpoints" / chunk.name
-    with training.Checkpoints(kept, keep_last=1) as checkpoints:
+    with training.Checkpoints(kept, keep_last=1, alone=True) as checkpoints:
         now = 0
         restored = checkpoints.restore(states)
         if restored is not None:
@@ -336,9 +335,7 @@ def train(
                         write_arrays(directory / f"{chunk.name}.npz", {"samples": samples})
                     lines.scalars(now, {"values": values, "faults": faults})
                 if settings.checkpoint_every_steps and now % settings.checkpoint_every_steps == 0:
-                    with _SAVING:
-                        checkpoints.save(now, states, {"streams": streams.get_state(), "faults": faults})
-                        checkpoints.wait()
+                    checkpoints.save(now, states, {"streams": streams.get_state(), "faults": faults})
                 yield Stop(chunk, now, advanced, seconds, sum(index < len(chunk.members) for index in faults))
         finally:
             lines.close()

@@ -66,7 +66,7 @@ def side_by_side(work: Sequence[Callable[[], Iterator[T]]], threads: int) -> Ite
 
 def num_threads() -> int:
     """Give how many chunks are trained side by side: as many as a CPU has cores, one on other or several devices."""
-    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+    if jax.default_backend() != "cpu" or jax.local_device_count() > 1:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -76,16 +76,16 @@ def choose_chunk(group: Group, threads: int = 1) -> dict[str, Any]:
 
     Args:
         group: whose members.
-        threads: how many chunks are trained side by side.
+        threads: how many chunks each process trains side by side.
 
     Returns:
         `{"chunk": members at once, "seconds_per_member_step": {size: seconds}}`, without the latter where there was
         nothing to measure.
     """
-    num = jax.device_count()
+    num = jax.local_device_count()
     usual = [num * size for size in SIZES[jax.default_backend()]]
     # Beside the usual sizes, the one that gives each thread one chunk.
-    sizes = sorted({*usual, min(usual[-1], math.ceil(len(group.members) / threads))})
+    sizes = sorted({*usual, min(usual[-1], math.ceil(len(group.members) / _at_once(threads)))})
     cuts = {engine.cut(group, size, num): size for size in sizes if size <= len(group.members)}
     if len(cuts) == 1:
         return {"chunk": max(cuts.values())}
@@ -103,7 +103,7 @@ def member_step_seconds(group: Group, parts: Cut, threads: int = 1) -> float:
     Args:
         group: whose members.
         parts: the cut.
-        threads: how many chunks are trained side by side.
+        threads: how many chunks each process trains side by side.
 
     Returns:
         Seconds for the whole group, divided by its members and steps.
@@ -115,8 +115,13 @@ def member_step_seconds(group: Group, parts: Cut, threads: int = 1) -> float:
         began = time.perf_counter()
         dispatch()
         times.append(time.perf_counter() - began)
-    num_rounds = math.ceil(len(parts.chunks) / threads)
+    num_rounds = math.ceil(len(parts.chunks) / _at_once(threads))
     return num_rounds * float(np.median(times[1:])) / (dispatch.length * len(group.members))
+
+
+def _at_once(threads: int) -> int:
+    """Count the chunks that all processes train side by side."""
+    return threads * jax.process_count()
 
 
 class Dispatch:

@@ -16,7 +16,7 @@ from genloss_jax._names import OR
 from genloss_jax.ablation.grid import Member
 from genloss_jax.losses import adversarial, penalties
 from genloss_jax.objectives.objective import Batch
-from genloss_jax.training import records
+from genloss_jax.training import parallel, records
 
 
 def _any(value: Any) -> None:
@@ -126,7 +126,9 @@ def _group(name: str, members: Sequence[Member]) -> Group:
     switched = tuple(index for index, names in choices.items() if len(names) > 1)
     joined = {SWITCHED[index]: OR.join(choices[index]) for index in switched}
     config = _joined(members[0].config, joined)
-    setup = training.from_config(config)
+    # Whatever `config.parallel` says, devices share members, and each process reads all of their batches.
+    placement = parallel.none()
+    setup = training.from_config(config, placement=placement)
     known: dict[str, dict[str, float]] = {}
 
     def hyper(member):
@@ -134,7 +136,7 @@ def _group(name: str, members: Sequence[Member]) -> Group:
         own = _joined(member.config, {**joined, "seed": 0})
         text = own.to_json_best_effort()
         if text not in known:
-            known[text] = training.from_config(own, setup.dataset).hyper
+            known[text] = training.from_config(own, setup.dataset, placement=placement).hyper
         branch = {index: choices[index].index(_value(member.config, SWITCHED[index])) for index in switched}
         return {**known[text], **branch}
 

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from genloss_jax import metrics, training
-from genloss_jax.ablation import engine, grid, placement, planning, results
+from genloss_jax.ablation import dealing, engine, grid, placement, planning, results
 from genloss_jax.ablation.engine import Cut, Program, Stop
 from genloss_jax.ablation.grid import Member
 from genloss_jax.ablation.planning import Group
-from genloss_jax.training import records
+from genloss_jax.training import processes, records
 
-CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing.jsonl"
+CHUNKS, PLACEMENT, TIMING = "chunks", "placement.json", "timing"
 # States before and after a step, gradients, optimiser updates and activations, as a multiple of the state.
 _COPIES = 4
 # What small networks reach of the rate of a large product: 20 to 39 % (benchmarks/results/step_time.csv).
@@ -124,24 +124,33 @@ def _peak() -> float:
 def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, threads: int = 0) -> Iterator[Stop]:
     """Train a study to its end, from where it was interrupted if it was, and write its results.
 
+    Of several processes (`training.processes`) all must call it, with a workdir that all of them see. Each trains its
+    own chunks; the first chooses their size, and writes the results when all are trained. The number of processes may
+    be another one whenever the study is gone on with.
+
     Args:
         study: of `prepare`.
         workdir: directory of the study.
         chunk: how many members are trained at once, 0 to choose by a measurement, which is written down.
-        threads: how many chunks are trained side by side; 0 for as many as a CPU has cores, and one on accelerators.
+        threads: how many chunks each process trains side by side; 0 for as many as a CPU has cores, and one on
+            accelerators.
 
     Yields:
-        Stops; one for each chunk that was trained before.
+        Stops; one for each chunk that was trained before. Those of other processes are among them, as they are
+        recorded.
 
     Raises:
         ValueError: if the workdir belongs to another study.
     """
     workdir = Path(workdir)
-    records.describe(workdir, study.settings, growing=())
+    records.describe(workdir, study.settings, growing=(), write=processes.is_first())
     threads = threads or placement.num_threads()
     placed = _placed(study, workdir, chunk, threads)
-    for group, evaluator in zip(study.groups, study.evaluators, strict=True):
-        parts = _cut(group, placed)
+    cuts = [_cut(group, placed) for group in study.groups]
+    shares = dealing.deal(cuts)
+    elsewhere = dealing.Elsewhere(workdir / CHUNKS, study.groups, [share.others for share in shares])
+    yield from elsewhere.news()
+    for group, evaluator, parts, share in zip(study.groups, study.evaluators, cuts, shares, strict=True):
         train = partial(
             engine.train,
             group,
@@ -150,12 +159,16 @@ def run(study: Study, workdir: str | os.PathLike[str], *, chunk: int = 0, thread
             directory=workdir / CHUNKS,
             steps_per_dispatch=placement.steps_per_dispatch(group),
         )
-        for stop in placement.side_by_side([partial(train, part) for part in parts.chunks], threads):
+        for stop in placement.side_by_side([partial(train, part) for part in share.own], threads):
             if stop.seconds:
                 entry = {"chunk": stop.chunk.name, "step": stop.step, "seconds": round(stop.seconds, 3)}
-                _append(workdir / TIMING, entry)
+                _append(workdir / _timing(), entry)
             yield stop
-    collect(study, workdir)
+            yield from elsewhere.news()
+    yield from elsewhere.rest()
+    if processes.is_first():
+        collect(study, workdir)
+    processes.wait("the results")
 
 
 def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
@@ -183,21 +196,21 @@ def collect(study: Study, workdir: str | os.PathLike[str]) -> results.Results:
 
 
 def _placed(study: Study, workdir: Path, chunk: int, threads: int) -> dict[str, Any]:
-    """Read how each group is placed; choose it and write it down where the study begins."""
+    """Read how each group is placed; where the study begins, the first process chooses it and writes it down."""
     path = workdir / PLACEMENT
-    if path.is_file():
-        placed = json.loads(path.read_text())
-        if chunk and any(own["chunk"] != chunk for own in placed.values()):
-            raise ValueError(f"chunk is {chunk}, but the study in {workdir} began with other chunks; leave --chunk out")
-        return placed
-    placed = {
-        group.name: {
-            **({"chunk": chunk} if chunk else placement.choose_chunk(group, threads)),
-            "devices": jax.device_count(),
+    if processes.is_first() and not path.is_file():
+        chosen = {
+            group.name: {
+                **({"chunk": chunk} if chunk else placement.choose_chunk(group, threads)),
+                "devices": jax.local_device_count(),
+            }
+            for group in study.groups
         }
-        for group in study.groups
-    }
-    records.write_json(path, placed)
+        records.write_json(path, chosen)
+    processes.wait("the placement")
+    placed = json.loads(path.read_text())
+    if chunk and any(own["chunk"] != chunk for own in placed.values()):
+        raise ValueError(f"chunk is {chunk}, but the study in {workdir} began with other chunks; leave --chunk out")
     return placed
 
 
@@ -213,7 +226,7 @@ def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate
         size = min((chunk or 1) * placement.num_threads(), len(group.members))
         if jax.default_backend() != "cpu":
             # The devices of a CPU share its memory.
-            size = math.ceil(size / jax.device_count())
+            size = math.ceil(size / jax.local_device_count())
         need = size * _COPIES * estimate.bytes_per_member
         if need > free:
             raise ValueError(
@@ -305,7 +318,7 @@ def _samples(study: Study, workdir: Path, cuts: Sequence[Cut]) -> dict[str, np.n
 
 def _summary(study: Study, workdir: Path, placed: Mapping[str, Any], cuts: Sequence[Cut]) -> dict[str, Any]:
     first = study.groups[0].config
-    seconds = _seconds(workdir / TIMING)
+    seconds = _seconds(workdir)
     return {
         "name": study.settings.name,
         "title": study.settings.title,
@@ -334,12 +347,19 @@ def _summary(study: Study, workdir: Path, placed: Mapping[str, Any], cuts: Seque
     }
 
 
-def _seconds(path: Path) -> dict[str, float]:
+def _timing() -> str:
+    """Name the file of this process: lines of several do not mix."""
+    index = jax.process_index()
+    return f"{TIMING}_{index}.jsonl" if index else f"{TIMING}.jsonl"
+
+
+def _seconds(workdir: Path) -> dict[str, float]:
     """Add up the time of each chunk; what was computed twice, because it was interrupted, counts once."""
     found: dict[tuple[str, int], float] = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        entry = json.loads(line)
-        found[entry["chunk"], entry["step"]] = entry["seconds"]
+    for path in sorted(workdir.glob(f"{TIMING}*.jsonl")):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            found[entry["chunk"], entry["step"]] = entry["seconds"]
     total: dict[str, float] = {}
     for (chunk, _), seconds in found.items():
         total[chunk] = total.get(chunk, 0.0) + seconds

@@ -22,6 +22,7 @@ from genloss_jax.training.step import TrainState
 
 BEST = ("min", "max")
 _FORMAT = 2  # of what is kept beside the arrays; 1 had checksums of another kind
+_FORMAT_ALONE = 3  # the arrays themselves are in a file of their own
 _ODD = np.uint32(2654435761)
 _STRAGGLER_SECONDS = 0.1
 _log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Checkpoints:
 
     Of several processes all take part, in one directory that all of them see. Arrays of which each has a copy are
     written by the first; of arrays that are split over processes (`shard_state`) each writes what it has. A checkpoint
-    can be restored to any number of processes and devices.
+    can be restored to any number of processes and devices. With `alone`, a process has checkpoints of its own.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Checkpoints:
         keep_best: int = 1,
         metric: str | None = None,
         best: str = "min",
+        alone: bool = False,
     ):
         """Open a directory of checkpoints; create it where there is none.
 
@@ -83,6 +85,9 @@ class Checkpoints:
             keep_best: how many of the best to keep beside them, if `metric` is given.
             metric: which of the metrics given to `save` ranks checkpoints.
             best: "min" or "max".
+            alone: of several processes this one saves and restores without the others, who do something else at that
+                time; any of them can go on from it later, alone. The directory is on a file system, and `save` waits
+                until the checkpoint is written.
 
         Raises:
             ValueError: if an argument is out of range.
@@ -99,6 +104,7 @@ class Checkpoints:
         directory = os.fspath(directory)
         self._directory = directory if "://" in directory else os.path.abspath(directory)
         self._metric = metric
+        self._alone, self._format = alone, _FORMAT_ALONE if alone else _FORMAT
         policies: list[Any] = [LatestN(keep_last)]
         ranked: dict[str, Any] = {}
         if metric is not None:
@@ -113,11 +119,21 @@ class Checkpoints:
             ranked = {"best_fn": value, "best_mode": best}
             # Orbax warns of every checkpoint without metrics, which is any between two evaluations.
             logging.getLogger("absl").addFilter(_is_no_missing_metric)
+        self._save_arrays, self._restore_arrays = ocp.args.StandardSave, ocp.args.StandardRestore
+        apart: dict[str, Any] = {}
+        registry = None
+        if alone:
+            from genloss_jax.training import _own_arrays
+
+            os.makedirs(self._directory, exist_ok=True)
+            apart, registry = _own_arrays.apart()
+            self._save_arrays, self._restore_arrays = _own_arrays.Save, _own_arrays.Restore
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=AnyPreservationPolicy(policies), cleanup_tmp_directories=True, **ranked
+                preservation_policy=AnyPreservationPolicy(policies), cleanup_tmp_directories=True, **ranked, **apart
             ),
+            handler_registry=registry,
         )
 
     def save(
@@ -152,7 +168,7 @@ class Checkpoints:
         arrays = jax.tree.map(_to_host, state)
         checksums = _checksums(arrays)
         content = {
-            "format": _FORMAT,
+            "format": self._format,
             "step": step,
             "position": dict(position or {}),
             "metrics": metrics,
@@ -161,7 +177,7 @@ class Checkpoints:
         self._manager.save(
             step,
             args=self._ocp.args.Composite(
-                state=self._ocp.args.StandardSave(arrays), content=self._ocp.args.JsonSave(_sealed(content))
+                state=self._save_arrays(arrays), content=self._ocp.args.JsonSave(_sealed(content))
             ),
             metrics=self._ranked(metrics),
         )
@@ -188,7 +204,7 @@ class Checkpoints:
                 restored = self._read(candidate, template)
             except _Damaged as found:
                 damage = str(found)
-            if processes.largest(bool(damage)):
+            if bool(damage) if self._alone else processes.largest(bool(damage)):
                 broken[candidate] = damage or "another process cannot read it"
                 continue
             for other, why in broken.items():
@@ -250,13 +266,14 @@ class Checkpoints:
     def _read(self, step: int, template: TrainState) -> Restored:
         args = self._ocp.args
         content = _opened(self._item(step, "content", args.JsonRestore()))
-        if content.get("format") != _FORMAT:
+        if content.get("format") != self._format:
             raise CheckpointError(
-                f"the checkpoint of step {step} in {self._directory} was written by another version of genloss_jax"
+                f"the checkpoint of step {step} in {self._directory} was written by another version of genloss_jax, or "
+                f"by processes {'together' if self._alone else 'alone'}"
             )
         expected = jax.tree.map(_expected, template)
         _check_form(step, content["arrays"], {path: _kind(array) for path, array in _named(expected)})
-        arrays = self._item(step, "state", args.StandardRestore(expected))
+        arrays = self._item(step, "state", self._restore_arrays(expected))
         for path, checksum in _checksums(arrays).items():
             if checksum != content["arrays"][path][-1]:
                 raise _Damaged(f"{path} does not match its checksum")

@@ -43,12 +43,15 @@ class Setup(NamedTuple):
         return self.placement.start(self.init)(jax.random.key(seed), example, self.hyper)
 
 
-def from_config(config: Any, dataset: data.Dataset | None = None) -> Setup:
+def from_config(
+    config: Any, dataset: data.Dataset | None = None, *, placement: parallel.Placement | None = None
+) -> Setup:
     """Build what a config describes.
 
     Args:
         config: see `configs/base.py`.
         dataset: that of `config.data`, where it is at hand already.
+        placement: where a run lies; None for what `config.parallel` says.
 
     Raises:
         ValueError: if a name is unknown, or options do not fit each other or the data.
@@ -62,7 +65,7 @@ def from_config(config: Any, dataset: data.Dataset | None = None) -> Setup:
         )
     rules, optimizer_hyper = optimizers.from_config(config)
     schedule, schedule_hyper = anneal.from_config(config, hyper | optimizer_hyper)
-    placement = parallel.from_config(config)
+    placement = placement or parallel.from_config(config)
     init, step = make_step(objective, rules, schedule, micro_batches=config.parallel.micro_batches)
     moves = max(player.moves for player in config.players.values())
     return Setup(

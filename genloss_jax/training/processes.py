@@ -54,6 +54,9 @@ def join(*, coordinator: str = "", num: int = 0, index: int = -1, timeout_second
             f"of several processes each needs --coordinator, --num_processes and --process_id, and got "
             f"{coordinator!r}, {num} and {index}, where the environment says nothing ({error})"
         ) from None
+    # The first exchange makes the connections, for which the others must come within half a minute. Now all are here;
+    # later exchanges wait as long as it takes.
+    wait("the beginning")
     return jax.process_count()
 
 
@@ -67,6 +70,16 @@ def largest(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(np.max(multihost_utils.process_allgather(np.asarray(number, np.int32))))
+
+
+def wait(name: str) -> None:
+    """Wait until all processes have come here, as long as it takes.
+
+    Args:
+        name: of the place; all must give the same.
+    """
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def totals(values: Any) -> Any:

@@ -65,8 +65,16 @@ def test_sizes_that_fall_behind_are_given_up(group, monkeypatch):
     assert len(placement.choose_chunk(group)["seconds_per_member_step"]) == 2
 
 
-@pytest.mark.parametrize(("threads", "rounds"), [(1, 4), (2, 2), (3, 2), (4, 1), (8, 1)])
-def test_a_cut_takes_as_many_rounds_as_its_chunks_need(group, monkeypatch, threads, rounds):
+def test_each_process_gets_a_chunk(group, monkeypatch):
+    monkeypatch.setattr(placement.jax, "process_count", lambda: 3)
+    monkeypatch.setattr(placement, "member_step_seconds", lambda group, parts, threads: 1.0 / parts.size)
+    assert "2" in placement.choose_chunk(group, 2)["seconds_per_member_step"]
+
+
+@pytest.mark.parametrize(
+    ("threads", "processes", "rounds"), [(1, 1, 4), (2, 1, 2), (3, 1, 2), (4, 1, 1), (8, 1, 1), (1, 2, 2), (2, 2, 1)]
+)
+def test_a_cut_takes_as_many_rounds_as_its_chunks_need(group, monkeypatch, threads, processes, rounds):
     class Dispatch:
         length = 5
 
@@ -78,6 +86,7 @@ def test_a_cut_takes_as_many_rounds_as_its_chunks_need(group, monkeypatch, threa
 
     clock = [0.0]
     monkeypatch.setattr(placement, "Dispatch", Dispatch)
+    monkeypatch.setattr(placement.jax, "process_count", lambda: processes)
     monkeypatch.setattr(placement.time, "perf_counter", lambda: clock[-1])
     seconds = placement.member_step_seconds(group, engine.cut(group, 3), threads)
     assert seconds == pytest.approx(rounds * 0.6 / (5 * 12))

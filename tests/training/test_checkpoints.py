@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -240,6 +241,48 @@ class TestChecksums:
     def test_examples_that_change_places_are_seen(self):
         array = np.arange(12.0, dtype=np.float32).reshape(4, 3)
         assert _checksum(array, array.shape) != _checksum(array[::-1], array.shape)
+
+
+class TestAlone:
+    def test_what_one_process_saved_alone_another_restores(self, tmp_path, monkeypatch):
+        save_three(tmp_path, alone=True)
+        monkeypatch.setattr(jax, "process_index", lambda: 1)
+        monkeypatch.setattr(jax, "process_count", lambda: 2)
+        with Checkpoints(tmp_path, keep_last=3, alone=True) as checkpoints:
+            restored = checkpoints.restore(TEMPLATE)
+            assert (bits(restored.state), restored.position) == (bits(fresh(30)), {"stream": {"position": 30}})
+            # It saves as well, which is what Orbax leaves to the first process.
+            checkpoints.save(40, fresh(40))
+            assert bits(checkpoints.restore(TEMPLATE).state) == bits(fresh(40))
+            assert checkpoints.steps() == [20, 30, 40]
+
+    def test_a_flipped_bit_is_passed_over(self, tmp_path, caplog):
+        save_three(tmp_path, alone=True)
+        largest = large_files(tmp_path, 30)[0]
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(content)
+        with Checkpoints(tmp_path, keep_last=3, alone=True) as checkpoints:
+            assert checkpoints.restore(TEMPLATE).step == 20
+        assert "the checkpoint of step 30" in caplog.text
+
+    def test_what_all_have_saved_together_is_of_another_kind(self, tmp_path):
+        save_three(tmp_path)
+        with (
+            Checkpoints(tmp_path, alone=True) as checkpoints,
+            pytest.raises(CheckpointError, match="written by another version of genloss_jax, or by processes together"),
+        ):
+            checkpoints.restore(TEMPLATE)
+
+    def test_several_threads_save_at_once(self, tmp_path):
+        def save(name):
+            with Checkpoints(tmp_path / name, keep_last=1, alone=True) as checkpoints:
+                for step in range(1, 6):
+                    checkpoints.save(step, fresh(step))
+                return checkpoints.steps() == [5] and bits(checkpoints.restore(TEMPLATE).state) == bits(fresh(5))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(save, "abcdefgh"))
 
 
 class TestErrors:

@@ -124,7 +124,7 @@ def _sentence(error: Exception) -> str:
         found = [str(path) for path in Path("configs").glob("**/*.py")]
         return f"--config: there is no file {missing!r}" + hint(missing, found)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, AttributeError):
+    if isinstance(error, AttributeError | KeyError):
         field, *hints = _unquoted(str(error)).splitlines()
         return f"the config has no field {field.strip(QUOTES)}" + "".join(f"; {hint}" for hint in hints)
     return lines[-1] if lines else type(error).__name__

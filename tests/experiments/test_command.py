@@ -19,6 +19,7 @@ def run(*args, module="train"):
         ([DIGITS, "--workdr={tmp}"], ["unknown flag --workdr", "'workdir'"]),
         ([DIGITS, "--workdir={tmp}", "--config.los=hinge"], ["no field los", '"loss"']),
         ([DIGITS, "--workdir={tmp}", "--config.penalty.wieght=1"], ["no field wieght", '"weight"']),
+        ([DIGITS, "--workdir={tmp}", "--config.penalti.weight=1"], ["no field penalti"]),
         ([DIGITS, "--workdir={tmp}", "--config.penalty.weight=ten"], ["config.penalty.weight=ten"]),
         ([DIGITS, "--workdir={tmp}", "--config.loss=hing"], ["'hing'", "'hinge'"]),
         ([DIGITS, "--workdir={tmp}", "--config.penalty.name=r11"], ["penalty", "'r11'", "'r1'"]),

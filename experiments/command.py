@@ -76,6 +76,8 @@ def _define_processes() -> None:
 
 def _join() -> None:
     values = flags.FLAGS
+    if values.num_processes > 1 and values.coordinator:
+        print(f"waiting for {values.num_processes} processes at {values.coordinator}", file=sys.stderr)
     num = processes.join(
         coordinator=values.coordinator,
         num=values.num_processes,

@@ -12,8 +12,6 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-_NO_CLUSTER = "coordinator_address should be defined"
-
 
 def join(*, coordinator: str = "", num: int = 0, index: int = -1, timeout_seconds: int = 100) -> int:
     """Meet the other processes of this run; before anything else is asked of JAX.
@@ -34,7 +32,8 @@ def join(*, coordinator: str = "", num: int = 0, index: int = -1, timeout_second
     """
     if num == 1:
         return 1
-    # The service would take SIGTERM for itself. `any_of` agrees on what was asked of any.
+    told = bool(coordinator or num or index >= 0)
+    # The service would take SIGTERM for itself. `largest` agrees on what was asked of any.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         with warnings.catch_warnings():
@@ -48,12 +47,18 @@ def join(*, coordinator: str = "", num: int = 0, index: int = -1, timeout_second
                 shutdown_timeout_seconds=timeout_seconds,
             )
     except ValueError as error:
-        if _NO_CLUSTER in str(error) and not num and index < 0:
+        if not told:
+            # JAX found no cluster.
             return 1
         raise ValueError(
             f"of several processes each needs --coordinator, --num_processes and --process_id, and got "
             f"{coordinator!r}, {num} and {index}, where the environment says nothing ({error})"
         ) from None
+    except Exception as error:  # Whatever the interfaces of clusters make of it.
+        raise RuntimeError(
+            f"the other processes of this run cannot be met ({str(error).splitlines()[0]}); "
+            "to train in this one alone, give --num_processes=1"
+        ) from error
     # The first exchange makes the connections, for which the others must come within half a minute. Now all are here;
     # later exchanges wait as long as it takes.
     wait("the beginning")

@@ -30,6 +30,7 @@ CASES = {
         "gan_ring",
         {"loss": "relativistic_average", "networks.normalization": "batch", "networks.minibatch_stddev": True},
     ),
+    "moves": ("gan_ring", {"loss": "hinge", "players.discriminator.moves": 2}),
     "dcgan": ("gan_digits", {}),
     "games": (
         "sngan_digits",

@@ -20,7 +20,7 @@ from tests.training import spread_runs
 from tests.training.spread_runs import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ("gan", "vae", "clip")
+QUICK = ("gan", "moves", "vae", "clip")
 DEVICES = 8
 # Cases that take long to compile leave split states to the quick ones.
 KINDS = ("sharded", "pmap")

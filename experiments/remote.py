@@ -60,15 +60,20 @@ def records_of(workdir: str | os.PathLike[str], *, writes: bool = True) -> Itera
             records.push()
 
 
-def refuse(workdir: str | os.PathLike[str]) -> None:
+def refuse(path: str | os.PathLike[str], *, what: str = "a study", flag: str = "workdir") -> None:
     """Refuse a bucket where a folder is needed.
 
+    Args:
+        path: what was given.
+        what: needs a folder; for the error.
+        flag: by which it was given.
+
     Raises:
-        ValueError: if workdir is an address.
+        ValueError: if it is an address.
     """
-    if is_address(workdir):
+    if is_address(path):
         raise ValueError(
-            f"a study needs a folder, got --workdir={workdir}; mount the bucket, for instance by Cloud Storage FUSE, "
+            f"{what} needs a folder, got --{flag}={path}; mount the bucket, for instance by Cloud Storage FUSE, "
             "and give the path where it is mounted"
         )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import command, examine, saved
+from experiments import command, examine, remote, saved
 from genloss_jax import metrics
 from genloss_jax.training import pictures
 
@@ -25,6 +25,7 @@ def run(workdirs: list[str], out: str | Path, checkpoint: str = "last") -> dict[
     Raises:
         ValueError: if there is no run, two have one name, or their metrics cannot be compared.
     """
+    remote.refuse(out, what="a page", flag="out")
     names = [Path(workdir).name for workdir in workdirs]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"workdirs must be one or more runs whose directories have different names, got {workdirs}")

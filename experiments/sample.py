@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import command, examine, saved
+from experiments import command, examine, remote, saved
 from genloss_jax.training import pictures
 
 SUFFIXES = (".png", ".npy")
@@ -22,6 +22,7 @@ def run(workdir: str | Path, out: str | Path, *, num: int = 64, seed: int = 0, c
         seed: of the latents.
         checkpoint: "last", "best", or the number of a step.
     """
+    remote.refuse(out, what="a picture", flag="out")
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise ValueError(f"out must end in one of {SUFFIXES}, got {str(out)!r}")

@@ -9,7 +9,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from configs import gan_ring
-from experiments import ablate, evaluate, remote, saved, train
+from experiments import ablate, evaluate, remote, report, sample, saved, train
 from genloss_jax import training
 from genloss_jax.training import records
 
@@ -117,6 +117,18 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_a_study_in_a_bucket_is_refused_with_what_to_do():
     with pytest.raises(ValueError, match=r"mount the bucket, .* and give the path where it is mounted"):
         ablate.main(SimpleNamespace(config={}, workdir=ADDRESS, dry_run=False))
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda: sample.run("runs/any", f"{ADDRESS}.png"), r"a picture needs a folder, got --out=gs://.*\.png; mount"),
+        (lambda: report.run(["runs/any"], ADDRESS), r"a page needs a folder, got --out=gs://"),
+    ],
+)
+def test_what_is_written_beside_a_run_goes_to_a_folder(write, says):
+    with pytest.raises(ValueError, match=says):
+        write()
 
 
 @pytest.fixture

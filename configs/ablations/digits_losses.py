@@ -1,6 +1,9 @@
 """Which adversarial loss for a DCGAN on handwritten digits?
 
 python -m experiments.ablate --config=configs/ablations/digits_losses.py --workdir=runs/digits_losses
+
+36 members, about 20 minutes of two free cores. Expect squared Fréchet distances of 1.14 to 1.33, and 1.81 of
+least_squares (real against real 0.65). Three seeds give no verdict.
 """
 
 from configs.ablations import base

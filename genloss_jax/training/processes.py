@@ -55,8 +55,9 @@ def join(*, coordinator: str = "", num: int = 0, index: int = -1, timeout_second
             f"{coordinator!r}, {num} and {index}, where the environment says nothing ({error})"
         ) from None
     except Exception as error:  # Whatever the interfaces of clusters make of it.
+        reason = str(error).partition("\n")[0]
         raise RuntimeError(
-            f"the other processes of this run cannot be met ({str(error).splitlines()[0]}); "
+            f"the other processes of this run cannot be met ({type(error).__name__}: {reason}); "
             "to train in this one alone, give --num_processes=1"
         ) from error
     # The first exchange makes the connections, for which the others must come within half a minute. Now all are here;

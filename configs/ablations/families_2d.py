@@ -37,7 +37,7 @@ def get_config(variant: str = ""):
         "steps_per_dispatch": 100,
     }
     study.axes.family = FAMILIES
-    study.axes.seed = tuple(range(3))
+    study.axes.seed = tuple(range(10))
     study.compare = "family"
     study.metric = "sliced_wasserstein_squared_distance"
     return base.finish(study, variant)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genloss_jax.ablation import report, results
+from genloss_jax.ablation import measured, report, results
+from genloss_jax.ablation.report import _figures
 from tests.ablation import simulated
 from tests.ablation.recomputed import Study
 
@@ -301,6 +302,28 @@ def test_axes_of_numbers_and_of_both_kinds_are_drawn(tmp_path):
 
     text = _changed(tmp_path, numbered, **SMALL | {"penalties": ("none", "r1")})
     assert "reverse_kl of 0.5 over penalty" in text
+
+
+def test_a_line_joins_only_values_that_were_tried_alike(ring, tmp_path):
+    """Of twelve drawn settings each rate came with its own penalty weight: a line would show the weight's jumps."""
+    found = measured.measure(results.load(ring))
+    assert all(_figures.is_crossed(found, loss, "learning_rate") for loss in simulated.LOSSES)
+    rates = tuple(np.geomspace(1e-5, 1e-2, 12))
+    weights = dict(zip(rates, np.random.default_rng(0).uniform(0.0, 1.0, 12), strict=True))
+    description, table, members, _ = simulated.study(rates=rates, penalties=("r1",))
+    description["axes"] = ["loss", "learning_rate", "penalty_weight", "seed"]
+    for frame in (table, members):
+        frame["penalty_weight"] = frame["learning_rate"].map(weights)
+    found = measured.measure(results.load(simulated.save(tmp_path, description, table, members)))
+    scales = {}
+    for axis in ("learning_rate", "penalty_weight"):
+        assert not _figures.is_crossed(found, "hinge", axis)
+        axes = _figures.sensitivity(found, "hinge", axis, _figures.limits(found)).axes[0]
+        assert all(line.get_linestyle() == "None" for line in axes.lines if len(line.get_xdata()) == 12)
+        scales[axis] = axes.get_xscale()
+        low, high = axes.get_xlim()
+        assert 2 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 4
+    assert scales == {"learning_rate": "log", "penalty_weight": "linear"}
 
 
 def test_samples_of_images_are_shown(tmp_path):

@@ -112,21 +112,32 @@ def sensitivity(measured: Measured, entry, axis: str, limits: tuple[float, float
     best = profile(measured, entry, axis)
     at = [places[value] for value in best[axis]]
     axes.vlines(at, best["low"], best["high"], color=_LEADER, lw=2)
-    axes.plot(at, best["mean"], "o" if scale == "categories" else "o-", color=_LEADER, ms=5, lw=1.5)
+    joined = scale != "categories" and is_crossed(measured, entry, axis)
+    axes.plot(at, best["mean"], "o-" if joined else "o", color=_LEADER, ms=5, lw=1.5)
     _floor(axes.axhline, measured)
     if scale == "log":
         axes.set_xscale("log")
-    shown = values if len(values) <= 4 else values[:: -(-len(values) // 3)]
-    room = 21 // len(shown)  # letters that fit side by side
-    labels = [f"{value:.2g}" if isinstance(value, float) else _cut(str(value), room) for value in shown]
-    axes.set_xticks([places[value] for value in shown], labels)
-    axes.xaxis.set_minor_locator(NullLocator())
+    _ticks(axes, values, places, scale)
     axes.margins(x=0.3 if scale == "categories" else 0.12)
     axes.set_ylim(*limits)
     _scale(axes, "y", [measured.cells["mean"].to_numpy(), [measured.floor]])
     axes.tick_params(axis="y", labelcolor=_MUTED)
     figure.text(4 / 190, 0.97, str(entry), va="top", fontsize=min(12, 310 / len(str(entry))))
     return figure
+
+
+def _ticks(axes: Axes, values: Sequence, places: dict, scale: str) -> None:
+    """Label a few values, or round numbers between many of them."""
+    if len(values) <= 4 or scale == "categories":
+        shown = values if len(values) <= 4 else values[:: -(-len(values) // 3)]
+        room = 21 // len(shown)  # letters that fit side by side
+        labels = [f"{value:.2g}" if isinstance(value, float) else _cut(str(value), room) for value in shown]
+        axes.set_xticks([places[value] for value in shown], labels)
+    else:
+        subs = (1,) if max(values) >= 100 * min(values) else (1, 5)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=4) if scale == "log" else MaxNLocator(3))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("e-0", "e-")))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _cut(text: str, room: int) -> str:
@@ -138,6 +149,14 @@ def profile(measured: Measured, entry, axis: str) -> pd.DataFrame:
     cells = measured.cells[measured.cells[measured.entry] == entry]
     best = cost(cells["mean"], measured.direction).groupby(cells[axis]).idxmin()
     return cells.loc[best].sort_values(axis, key=lambda values: values.map(ordered(values.unique()).index))
+
+
+def is_crossed(measured: Measured, entry, axis: str) -> bool:
+    """Tell whether all values of an axis were tried with the same of the others, so that a line says something."""
+    cells = measured.cells[measured.cells[measured.entry] == entry]
+    others = [name for name in measured.axes if name not in (axis, measured.entry)]
+    settings = cells[others].astype(str).apply(tuple, axis=1) if others else pd.Series("", index=cells.index)
+    return settings.groupby(cells[axis]).agg(frozenset).nunique() == 1
 
 
 def limits(measured: Measured) -> tuple[float, float]:
@@ -290,4 +309,11 @@ def _places(values: Sequence) -> tuple[dict, str]:
     if not all(map(is_number, values)):
         return {value: float(place) for place, value in enumerate(values)}, "categories"
     logarithmic = min(values) > 0 and max(values) >= 10 * min(values)
+    logarithmic = logarithmic and _skew(np.log(values)) < _skew(np.array(values, float))
     return {value: float(value) for value in values}, "log" if logarithmic else "linear"
+
+
+def _skew(values: np.ndarray) -> float:
+    """Say how far the median lies from the middle of the range, as a share of it."""
+    low, middle, high = np.quantile(values, (0.0, 0.5, 1.0))
+    return abs((middle - low) / (high - low) - 0.5)

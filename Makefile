@@ -4,7 +4,7 @@ VENV ?= .venv
 WORKDIR ?= runs/digits
 WORKERS ?= 2
 TESTS ?= tests
-STUDIES ?= benchmarks/results/ring,benchmarks/results/grid,benchmarks/results/families_2d,benchmarks/results/digits_losses,benchmarks/results/are_gans_equal,benchmarks/results/kl_weight
+STUDIES ?= benchmarks/results/ring,benchmarks/results/grid,benchmarks/results/families_2d,benchmarks/results/digits_losses,benchmarks/results/are_gans_equal,benchmarks/results/are_gans_equal_digits,benchmarks/results/kl_weight
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 

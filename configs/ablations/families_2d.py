@@ -2,9 +2,9 @@
 
 python -m experiments.ablate --config=configs/ablations/families_2d.py --workdir=runs/families_2d
 
-33 members in 27 minutes of two cores that had other work too. Expect the spline flow, noise contrast, flow matching
-and EDM within the floor of the sliced Wasserstein distance, 0.007, and 0.002 to 0.03 nats above the entropy; three
-seeds are too few for a verdict.
+110 members in 29 minutes of two cores that had a little other work. Expect the spline flow ahead with a squared sliced
+Wasserstein distance of 0.006 (real data 0.007), told apart from all but noise contrast with 0.008; they lie 0.007 and
+0.002 nats above the entropy. Flow matching and EDM follow with 0.009, and the VAE is last with 0.15.
 """
 
 from configs.ablations import base

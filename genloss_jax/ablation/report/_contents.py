@@ -42,7 +42,7 @@ def studied(measured: Measured) -> Table:
             count("total_steps", study["total_steps"]),
             " steps, evaluated ",
             count("num_evaluations", len(measured.steps)),
-            " times",
+            " time" if len(measured.steps) == 1 else " times",
         ),
         "metric": (named(measured),),
         "samples": (count("num_samples", study["num_samples"]), " for each evaluation of a member"),

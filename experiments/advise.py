@@ -1,4 +1,7 @@
-"""Ask studies which loss to use: `python -m experiments.advise --modality=plane --have=runs/ring,runs/grid`."""
+"""Ask studies which loss to use: `python -m experiments.advise --modality=plane --have=runs/ring,runs/grid`.
+
+Studies of losses advise on the loss, studies of families on the family, and so on: each axis has its own advice.
+"""
 
 from absl import flags
 
@@ -6,9 +9,10 @@ from experiments import command
 from genloss_jax.ablation import advice, results
 
 FORMATS = {"text": advice.text, "markdown": advice.markdown}
+_HEADINGS = {"text": "{}\n", "markdown": "## {}\n"}
 
 
-def run(have: list[str], modality: str, style: str = "text") -> advice.Advice:
+def run(have: list[str], modality: str, style: str = "text") -> dict[str, advice.Advice]:
     """Print what studies say about the choice, the rule and the rows that it rests on.
 
     Args:
@@ -17,13 +21,15 @@ def run(have: list[str], modality: str, style: str = "text") -> advice.Advice:
         style: "text" or "markdown".
 
     Returns:
-        The advice.
+        Axis, such as "loss" -> the advice.
 
     Raises:
         ValueError: if there is no study, none of this modality, or they cannot be compared.
     """
-    given = advice.advise({workdir: results.load(workdir) for workdir in have}, modality)
-    print(FORMATS[style](given))
+    given = advice.by_axis({workdir: results.load(workdir) for workdir in have}, modality)
+    for axis, each in given.items():
+        print(_HEADINGS[style].format(f"Choosing the {axis.replace('_', ' ')}: {modality}"))
+        print(FORMATS[style](each), end="\n\n")
     return given
 
 

@@ -58,6 +58,9 @@ def advise(studies: Mapping[str, Results], modality: str) -> Advice:
         ValueError: if there is no study, none has the modality, they compare different axes, or share no entry.
     """
     studies = _of_modality(studies, modality)
+    compared = {name: results.study["compare"] for name, results in studies.items()}
+    if len(set(compared.values())) > 1:
+        raise ValueError(f"studies must compare values of the same axis, got {compared}; by_axis takes them apart")
     entries = {name: _entries(results) for name, results in studies.items()}
     shared = [entry for entry in next(iter(entries.values())) if all(entry in others for others in entries.values())]
     if not shared:
@@ -79,6 +82,27 @@ def advise(studies: Mapping[str, Results], modality: str) -> Advice:
     )
 
 
+def by_axis(studies: Mapping[str, Results], modality: str) -> dict[str, Advice]:
+    """Advise on each axis that studies of a modality compare: a loss by those of losses, a family by those of families.
+
+    Args:
+        studies: where each study lies, or another name -> the study.
+        modality: as in the studies' descriptions, such as "plane" or "image".
+
+    Returns:
+        Axis -> the advice on its values, in the order of the studies.
+
+    Raises:
+        ValueError: if there is no study, none has the modality, or those of an axis share no entry.
+    """
+    studies = _of_modality(studies, modality)
+    axes = dict.fromkeys(results.study["compare"] for results in studies.values())
+    return {
+        axis: advise({name: each for name, each in studies.items() if each.study["compare"] == axis}, modality)
+        for axis in axes
+    }
+
+
 def text(advice: Advice) -> str:
     """Lay an advice out for a terminal."""
     parts = [advice.sentence, textwrap.fill(f"Rule: {advice.rule}", 100), _aligned(advice.ranking)]
@@ -97,11 +121,7 @@ def _of_modality(studies: Mapping[str, Results], modality: str) -> dict[str, Res
     there = {name: str(results.study.get("modality", "")) for name, results in studies.items()}
     if modality not in there.values():
         raise unknown("modality", modality, set(there.values()))
-    kept = {name: results for name, results in studies.items() if there[name] == modality}
-    compared = {name: results.study["compare"] for name, results in kept.items()}
-    if len(set(compared.values())) > 1:
-        raise ValueError(f"studies must compare values of the same axis, got {compared}")
-    return kept
+    return {name: results for name, results in studies.items() if there[name] == modality}
 
 
 def _entries(results: Results) -> list:

@@ -105,15 +105,27 @@ def test_studies_that_cannot_advise_are_refused(studies, modality, says):
 
 def test_the_command_prints_the_advice_its_rule_and_its_rows(tmp_path, capsys):
     workdir = simulated.save(tmp_path / "ring", *simulated.study(**PAIR, quality=HINGE, fragile={}))
-    given = advise.run([str(workdir)], "plane")
+    given = advise.run([str(workdir)], "plane")["loss"]
     text = capsys.readouterr().out
     assert given.sentence in text
     assert " ".join(text.split()).count(advice.RULE) == 1
     assert f"{workdir}  hinge" in text
     advise.run([str(workdir)], "plane", "markdown")
     page = capsys.readouterr().out
-    assert page.startswith(f"**{given.sentence}**")
+    assert page.startswith(f"## Choosing the loss: plane\n\n**{given.sentence}**")
     assert "| entry | win rate | failed | seconds per member |" in page
+
+
+def test_each_axis_that_studies_compare_has_its_own_advice(tmp_path, capsys):
+    description, *others = simulated.study(**PAIR, quality=HINGE, fragile={})
+    losses = simulated.save(tmp_path / "losses", description, *others)
+    penalties = simulated.save(tmp_path / "penalties", description | {"compare": "penalty"}, *others)
+    given = advise.run([str(losses), str(penalties)], "plane")
+    assert list(given) == ["loss", "penalty"]
+    assert given["loss"] == advice.advise({str(losses): results.load(losses)}, "plane")
+    assert {row.label for row in given["penalty"].ranking.rows} == {"none", "r1"}
+    text = capsys.readouterr().out
+    assert text.index("Choosing the loss: plane") < text.index("Choosing the penalty: plane")
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,10 @@ def run(have: list[str], modality: str, style: str = "text") -> dict[str, advice
     Raises:
         ValueError: if there is no study, none of this modality, or they cannot be compared.
     """
-    given = advice.by_axis({workdir: results.load(workdir) for workdir in have}, modality)
+    parts = advice.by_axis({workdir: results.load(workdir) for workdir in have}, modality)
+    given = {axis: advice.advise(studies, modality) for axis, studies in parts.items()}
     for axis, each in given.items():
-        print(_HEADINGS[style].format(f"Choosing the {axis.replace('_', ' ')}: {modality}"))
+        print(_HEADINGS[style].format(advice.heading(axis, modality)))
         print(FORMATS[style](each), end="\n\n")
     return given
 

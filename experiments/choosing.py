@@ -51,17 +51,12 @@ def page(have: list[str], folder: Path) -> str:
     if not have:
         raise ValueError("--have is missing; try --have=runs/ring,runs/families_2d")
     studies = {workdir: results.load(workdir) for workdir in have}
-    kinds = dict.fromkeys((each.study["modality"], each.study["compare"]) for each in studies.values())
     parts = [_INTRODUCTION.format(command=f"python -m experiments.choosing --have={','.join(have)}")]
-    for modality, compare in kinds:
-        own = {
-            workdir: each
-            for workdir, each in studies.items()
-            if (each.study["modality"], each.study["compare"]) == (modality, compare)
-        }
-        parts += [f"## Choosing the {compare.replace('_', ' ')}: {modality}\n", *_measured(own, folder)]
-        names = {Path(workdir).name: each for workdir, each in own.items()}
-        parts.append(advice.markdown(advice.advise(names, modality)) + "\n")
+    for modality in dict.fromkeys(each.study["modality"] for each in studies.values()):
+        for axis, own in advice.by_axis(studies, modality).items():
+            parts += [f"## {advice.heading(axis, modality)}\n", *_measured(own, folder)]
+            names = {Path(workdir).name: each for workdir, each in own.items()}
+            parts.append(advice.markdown(advice.advise(names, modality)) + "\n")
     return "\n".join([*parts, _STABILITY])
 
 

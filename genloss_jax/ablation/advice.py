@@ -82,25 +82,28 @@ def advise(studies: Mapping[str, Results], modality: str) -> Advice:
     )
 
 
-def by_axis(studies: Mapping[str, Results], modality: str) -> dict[str, Advice]:
-    """Advise on each axis that studies of a modality compare: a loss by those of losses, a family by those of families.
+def by_axis(studies: Mapping[str, Results], modality: str) -> dict[str, dict[str, Results]]:
+    """Take studies of a modality apart by the axis that they compare: those of losses, those of families, and so on.
 
     Args:
         studies: where each study lies, or another name -> the study.
         modality: as in the studies' descriptions, such as "plane" or "image".
 
     Returns:
-        Axis -> the advice on its values, in the order of the studies.
+        Axis -> its studies, which `advise` can take together; all in the order of the studies.
 
     Raises:
-        ValueError: if there is no study, none has the modality, or those of an axis share no entry.
+        ValueError: if there is no study, or none has the modality.
     """
-    studies = _of_modality(studies, modality)
-    axes = dict.fromkeys(results.study["compare"] for results in studies.values())
-    return {
-        axis: advise({name: each for name, each in studies.items() if each.study["compare"] == axis}, modality)
-        for axis in axes
-    }
+    parts: dict[str, dict[str, Results]] = {}
+    for name, results in _of_modality(studies, modality).items():
+        parts.setdefault(results.study["compare"], {})[name] = results
+    return parts
+
+
+def heading(axis: str, modality: str) -> str:
+    """Name the choice that an advice is about."""
+    return f"Choosing the {axis.replace('_', ' ')}: {modality}"
 
 
 def text(advice: Advice) -> str:

@@ -308,8 +308,9 @@ def _places(values: Sequence) -> tuple[dict, str]:
     """Give each value of an axis its place, and the scale of the places: "linear", "log" or "categories"."""
     if not all(map(is_number, values)):
         return {value: float(place) for place, value in enumerate(values)}, "categories"
-    logarithmic = min(values) > 0 and max(values) >= 10 * min(values)
-    logarithmic = logarithmic and _skew(np.log(values)) < _skew(np.array(values, float))
+    magnitudes = min(values) > 0 and max(values) >= 10 * min(values)
+    # Two values lie equally well on both scales.
+    logarithmic = magnitudes and _skew(np.log(values)) <= _skew(np.array(values, float)) + 1e-6
     return {value: float(value) for value in values}, "log" if logarithmic else "linear"
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments import advise
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -32,6 +34,12 @@ def test_named_configs_modules_and_targets_exist():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for target in re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE):
         assert target in targets, target
+
+
+def test_its_question_to_the_adviser_is_answered_by_the_studies_that_are_kept():
+    modality, have = re.search(r"experiments\.advise --modality=(\w+) --have=(\S+)", README).groups()
+    studies = have.replace("runs/", "benchmarks/results/").split(",")
+    assert set(advise.run(studies, modality)) == {"loss", "family"}
 
 
 def test_worked_example_of_a_new_loss_is_in_the_sources_and_under_forty_lines():

@@ -229,9 +229,10 @@ def _check_memory(groups: Sequence[Group], estimates: Sequence[planning.Estimate
             size = math.ceil(size / jax.local_device_count())
         need = size * _COPIES * estimate.bytes_per_member
         if need > free:
+            remedy = "give a smaller --chunk" if chunk > 1 else "take smaller networks or batches"
             raise ValueError(
                 f"chunk: {size} members of {_name(group)} at once need about {need / 1e9:.3g} GB, "
-                f"and {free / 1e9:.3g} GB are free; give a smaller --chunk"
+                f"and {free / 1e9:.3g} GB are free; {remedy}"
             )
 
 

@@ -127,6 +127,11 @@ def test_a_member_that_breaks_leaves_empty_values(tmp_path):
             8,
             "members of group g0 .* GB are free; give a smaller --chunk",
         ),
+        (
+            {"overrides": {"networks": {"width": 100_000, "depth": 3}}},
+            0,
+            "GB are free; take smaller networks or batches",
+        ),
         ({"base": "gan_rnig"}, 0, "unknown base config 'gan_rnig'; did you mean 'gan_ring'"),
     ],
 )

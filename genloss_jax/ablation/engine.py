@@ -300,13 +300,16 @@ def train(
         Stops, at evaluations and checkpoints.
     """
     settings = group.config.training
+    kept = directory / "checkpoints" / chunk.name
     if is_done(directory, chunk, settings.total_steps):
+        # Its checkpoints are still there where it was killed between its last line and their removal.
+        if kept.exists():
+            shutil.rmtree(kept)
         yield Stop(chunk, settings.total_steps, settings.total_steps * len(chunk.members), 0.0, 0)
         return
     streams = Streams(group, chunk)
     states, watch = program.start(chunk)
     faults: dict[int, tuple[int, str]] = {}
-    kept = directory / "checkpoints" / chunk.name
     with training.Checkpoints(kept, keep_last=1, alone=True) as checkpoints:
         now = 0
         restored = checkpoints.restore(states)

@@ -169,6 +169,14 @@ def test_records_and_samples_do_not_depend_on_where_a_chunk_was_interrupted(many
     assert [(stop.step, stop.seconds > 0.0) for stop in resumed] == [(10, False), (12, True)]
     (done,) = train(tmp_path / "cut")
     assert (done.step, done.seconds, done.advanced) == (12, 0.0, 36)
+    # Killed when all was recorded, and before the checkpoints were removed.
+    for stop in train(tmp_path / "last"):
+        if stop.step == 12:
+            break
+    assert list((tmp_path / "last" / "checkpoints").iterdir())
+    assert [stop.seconds for stop in train(tmp_path / "last")] == [0.0]
+    for directory in ("whole", "cut", "last"):
+        assert not list((tmp_path / directory / "checkpoints").iterdir())
     for name in ("g0_0.jsonl", "g0_0.npz"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
     lines = engine.read(tmp_path / "cut", chunk)

@@ -2,8 +2,8 @@
 
 import os
 
-# Compiled programs, small ones too, are shared between tests, workers and sessions: a suite that finds them takes a third
-# of the time. Must be set before jax starts.
+# Compiled programs, small ones too, are shared between tests, workers and sessions: a suite that finds them takes a
+# third of the time. Must be set before jax starts.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", os.path.join(os.path.expanduser("~"), ".cache", "genloss_jax", "xla")
 )

@@ -214,6 +214,7 @@ SMALL |= {"steps": (10_000, 20_000)}
         (SMALL | {"losses": ("hinge",)}, ["hinge is the only entry", "nothing to compare it with"]),
         (SMALL | {"num_seeds": 1}, ["One seed cannot tell entries apart", "only seed"]),
         (SMALL | {"quality": {"hinge": 0.06, "minimax": 0.06}}, ["The data cannot tell these apart"]),
+        (SMALL | {"steps": (20_000,)}, ["There was one evaluation."]),
     ],
 )
 def test_a_small_study_is_reported_honestly(tmp_path, settings, says):

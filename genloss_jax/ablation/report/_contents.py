@@ -147,7 +147,9 @@ def flips(measured: Measured) -> Table:
     """Say where over the budget the verdict would have been another."""
     flipped = measured.budget.loc[measured.budget["flips"].astype(bool), "step"]
     if not len(flipped):
-        return Table("flips", (), (Row("verdict", (("The verdict is the same at every evaluation.",),)),))
+        once = len(measured.budget) == 1
+        said = "There was one evaluation." if once else "The verdict is the same at every evaluation."
+        return Table("flips", (), (Row("verdict", ((said,),)),))
     sentence: list[str | Number] = []
     for place, step in enumerate(flipped):
         sentence += [", " if place else "The verdict flips at step ", count(f"flip_{place}", step)]
